@@ -1,0 +1,47 @@
+import type { MemoryImage } from '../image/index.ts';
+import { attachQemu, openImageFile } from '../qemu/index.ts';
+import { CliError } from './cli-error.ts';
+
+/** How a TARGET is to be opened. */
+export interface TargetOptions {
+  /** `--format`: the format of the file, where it is not to be detected. */
+  readonly format?: string;
+}
+
+type FileFormat = 'elf-core' | 'raw';
+const FILE_FORMATS: readonly FileFormat[] = ['elf-core', 'raw'];
+
+/**
+ * Opens a TARGET: `FILE`, `raw:FILE`, or `qemu:PATH` of a QMP socket. The caller closes it.
+ *
+ * @throws {CliError} `usage` for a format nobody knows; otherwise what opening threw.
+ */
+export async function openTarget(target: string, options: TargetOptions): Promise<MemoryImage> {
+  const format = fileFormat(options.format);
+  if (target.startsWith('qemu:')) {
+    if (format !== undefined) throw new CliError('usage', 'Cannot use --format with a live machine');
+    return attachQemu(rest(target, 'qemu:'));
+  }
+  if (!target.startsWith('raw:')) {
+    if (target === '') throw new CliError('usage', 'Cannot open an empty TARGET: want a file or qemu:PATH');
+    return openImageFile(target, format === undefined ? {} : { format });
+  }
+  if (format !== undefined && format !== 'raw') {
+    throw new CliError('usage', `Cannot open ${target} as ${format}: raw: says otherwise`);
+  }
+  return openImageFile(rest(target, 'raw:'), { format: 'raw' });
+}
+
+function rest(target: string, prefix: string): string {
+  const path = target.slice(prefix.length);
+  if (path === '') throw new CliError('usage', `Cannot open ${target}: want a path after the colon`);
+  return path;
+}
+
+function fileFormat(name: string | undefined): FileFormat | undefined {
+  const format = FILE_FORMATS.find((known) => known === name);
+  if (name !== undefined && format === undefined) {
+    throw new CliError('usage', `Cannot open as ${name}: want one of ${FILE_FORMATS.join(', ')}`);
+  }
+  return format;
+}

@@ -1,0 +1,37 @@
+import { existsSync, rmSync } from 'node:fs';
+import path from 'node:path';
+import { filesUnder, ROOT } from './paths.mjs';
+import { run } from './run.mjs';
+import { duration, indent, Stop, say } from './say.mjs';
+
+/** The compiler, by its path: what `npx tsc` means can change with what is installed. */
+export const TSC = path.join(ROOT, 'node_modules/typescript/bin/tsc');
+
+/** Compiles the project into dist/ and removes output whose source is gone. */
+export async function build() {
+  const start = performance.now();
+  const { status, output } = await run(process.execPath, [TSC, '-p', '.', '--pretty', 'false'], {
+    cwd: ROOT,
+  });
+  if (status !== 0) {
+    process.stderr.write(`${indent(output)}\n`);
+    throw new Stop('Cannot build: the compiler found the errors above');
+  }
+  removeStale(ROOT);
+  say(`Built in ${duration(performance.now() - start)}`);
+}
+
+/**
+ * Removes compiled files without a source: a deleted test must not go on passing.
+ *
+ * @param {string} root
+ * @returns {string[]} what was removed
+ */
+export function removeStale(root) {
+  const stale = filesUnder(root, 'dist', (file) => {
+    const source = /^dist\/(.+?)\.(?:js|d\.ts)(?:\.map)?$/.exec(file)?.[1];
+    return source !== undefined && !existsSync(path.join(root, `${source}.ts`));
+  });
+  for (const file of stale) rmSync(path.join(root, file));
+  return stale;
+}

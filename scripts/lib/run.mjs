@@ -1,0 +1,73 @@
+import { spawn } from 'node:child_process';
+
+/**
+ * @typedef {object} Ran
+ * @property {number} status exit status; 128 + signal number as shells do, 127 if it could not be started
+ * @property {string} output standard output and error together, empty if they were shown
+ * @property {boolean} timedOut
+ */
+
+const SIGNALS = /** @type {Record<string, number>} */ ({
+  SIGHUP: 1,
+  SIGINT: 2,
+  SIGABRT: 6,
+  SIGKILL: 9,
+  SIGSEGV: 11,
+  SIGTERM: 15,
+});
+
+/**
+ * Runs a program to its end. It gets no input, and when its time is over it goes with everything it started.
+ *
+ * @param {string} command
+ * @param {readonly string[]} args
+ * @param {{ cwd?: string, env?: NodeJS.ProcessEnv, show?: boolean, timeoutMs?: number }} [options]
+ *   `show` lets its output through instead of collecting it
+ * @returns {Promise<Ran>}
+ */
+export function run(command, args, { cwd, env, show = false, timeoutMs = 600_000 } = {}) {
+  return new Promise((resolve) => {
+    const child = spawn(command, args, {
+      cwd,
+      env: env ?? process.env,
+      stdio: ['ignore', show ? 'inherit' : 'pipe', show ? 'inherit' : 'pipe'],
+      // A group of its own, so that the whole family can be ended. Shown programs stay in ours: Ctrl-C reaches them.
+      detached: !show && process.platform !== 'win32',
+    });
+    let output = '';
+    let timedOut = false;
+    for (const stream of [child.stdout, child.stderr]) {
+      stream?.setEncoding('utf8').on('data', (text) => {
+        output += text;
+      });
+    }
+    const timer = setTimeout(() => {
+      timedOut = true;
+      killFamily(child, show);
+    }, timeoutMs);
+    child.on('error', (error) => {
+      clearTimeout(timer);
+      resolve({ status: 127, output: `${output}Cannot start ${command}: ${error.message}\n`, timedOut });
+    });
+    child.on('close', (code, signal) => {
+      clearTimeout(timer);
+      if (timedOut) output += `Stopped after ${timeoutMs / 1000} s\n`;
+      resolve({ status: code ?? 128 + (SIGNALS[signal ?? ''] ?? 0), output, timedOut });
+    });
+  });
+}
+
+/**
+ * @param {import('node:child_process').ChildProcess} child
+ * @param {boolean} alone whether it shares our group, so that only it may be ended
+ */
+function killFamily(child, alone) {
+  if (child.pid === undefined) return;
+  try {
+    if (alone || process.platform === 'win32') child.kill('SIGKILL');
+    else process.kill(-child.pid, 'SIGKILL');
+  } catch (error) {
+    // It ended by itself a moment ago.
+    if (!(error instanceof Error && 'code' in error && error.code === 'ESRCH')) throw error;
+  }
+}

@@ -1,0 +1,46 @@
+/** `guestmem vhost-user-blk` as a test uses it: a child process with a socket of its own. */
+
+import { access } from 'node:fs/promises';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { Child } from './child.ts';
+import { guestmemCommand } from './project.ts';
+
+/** What to serve, and how. */
+export interface DiskServerOptions {
+  readonly socket: string;
+  readonly image: string;
+  /** More options of the verb. */
+  readonly options?: readonly string[];
+  /** A program with arguments that starts the command under some restriction, for example `prlimit --fsize=1000000`. */
+  readonly under?: readonly string[];
+}
+
+/** Starts the back end and waits until it listens. */
+export async function startDiskServer({
+  socket,
+  image,
+  options = [],
+  under = [],
+}: DiskServerOptions): Promise<Child> {
+  const verb = ['vhost-user-blk', '--socket', socket, '--image', image, ...options];
+  const [program = '', ...args] = [...under, ...guestmemCommand, ...verb];
+  const server = new Child(program, args, { name: 'guestmem vhost-user-blk' });
+  const deadline = Date.now() + 10_000;
+  while (!(await exists(socket))) {
+    if (!server.running || Date.now() > deadline) {
+      await server.close();
+      throw new Error(
+        `guestmem vhost-user-blk does not listen at ${socket}: ${server.stdout}${server.stderr}`,
+      );
+    }
+    await sleep(20);
+  }
+  return server;
+}
+
+async function exists(path: string): Promise<boolean> {
+  return await access(path).then(
+    () => true,
+    () => false,
+  );
+}

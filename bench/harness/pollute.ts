@@ -2,11 +2,18 @@ import { bytes, callbacks, GuestMemory, heap, shared, wasm } from 'guestmem';
 
 const PAGE = 4096;
 
+/** The part of WebAssembly.Memory that is used here: neither Node's types nor the es2023 library know it. */
+interface WasmMemory {
+  readonly buffer: ArrayBufferLike;
+}
+
 /**
  * Shows the library's call sites every kind of region that a real program has, thousands of times each, so that what
  * is measured afterwards is the code of a program that has been running, not of a fresh one.
  */
 export function pollute(): void {
+  const { WebAssembly } = globalThis as { WebAssembly?: { Memory: new (limits: { initial: number }) => WasmMemory } };
+  if (WebAssembly === undefined) throw new Error('This runtime has no WebAssembly');
   const wasmMemory = new WebAssembly.Memory({ initial: 1 });
   const store = new Uint8Array(PAGE);
   const memories = [

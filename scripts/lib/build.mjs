@@ -7,18 +7,28 @@ import { duration, indent, Stop, say } from './say.mjs';
 /** The compiler, by its path: what `npx tsc` means can change with what is installed. */
 export const TSC = path.join(ROOT, 'node_modules/typescript/bin/tsc');
 
-/** Compiles the project into dist/ and removes output whose source is gone. */
+/** Builds, or stops with the errors. */
 export async function build() {
   const start = performance.now();
+  const errors = await compile();
+  if (errors !== undefined) {
+    process.stderr.write(`${indent(errors)}\n`);
+    throw new Stop('Cannot build: the compiler found the errors above');
+  }
+  say(`Built in ${duration(performance.now() - start)}`);
+}
+
+/**
+ * Compiles the project into dist/ and removes output whose source is gone.
+ *
+ * @returns {Promise<string | undefined>} the compiler's errors
+ */
+export async function compile() {
   const { status, output } = await run(process.execPath, [TSC, '-p', '.', '--pretty', 'false'], {
     cwd: ROOT,
   });
-  if (status !== 0) {
-    process.stderr.write(`${indent(output)}\n`);
-    throw new Stop('Cannot build: the compiler found the errors above');
-  }
   removeStale(ROOT);
-  say(`Built in ${duration(performance.now() - start)}`);
+  return status === 0 ? undefined : output;
 }
 
 /**

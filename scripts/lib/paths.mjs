@@ -8,6 +8,9 @@ export const ROOT = fileURLToPath(new URL('../../', import.meta.url)).replace(/[
 /** True in continuous integration, where nothing may be skipped. */
 export const IN_CI = process.env['CI'] === 'true';
 
+/** Folders that are installed or fetched, never written by us. */
+const NOT_OURS = new Set(['node_modules', '.git', '.cache']);
+
 /**
  * Every file below a folder, as sorted paths relative to `root` with forward slashes; none if there is no such folder.
  *
@@ -23,7 +26,7 @@ export function filesUnder(root, folder, wanted = () => true) {
   const visit = (below) => {
     for (const entry of readdirSync(path.join(root, below), { withFileTypes: true })) {
       const file = below === '.' ? entry.name : `${below}/${entry.name}`;
-      if (entry.isDirectory()) visit(file);
+      if (entry.isDirectory() && !NOT_OURS.has(entry.name)) visit(file);
       else if (entry.isFile() && wanted(file)) found.push(file);
     }
   };

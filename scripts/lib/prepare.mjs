@@ -10,9 +10,14 @@ const INSTALL_TIMEOUT_MS = 600_000;
 
 /** What every command does first: the right Node, the packages of the lock file, compiled output. */
 export async function prepare() {
+  await prepareTools();
+  await build();
+}
+
+/** The same without the compiled output. */
+export async function prepareTools() {
   checkNode();
   await install();
-  await build();
 }
 
 /** Refuses a Node that is older than the package supports. */

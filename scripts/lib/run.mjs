@@ -1,4 +1,5 @@
 import { spawn } from 'node:child_process';
+import { availableParallelism } from 'node:os';
 
 /**
  * @typedef {object} Ran
@@ -70,4 +71,20 @@ function killFamily(child, alone) {
     // It ended by itself a moment ago.
     if (!(error instanceof Error && 'code' in error && error.code === 'ESRCH')) throw error;
   }
+}
+
+/**
+ * Works through a list, as many items at once as there are processors.
+ *
+ * @template T
+ * @param {readonly T[]} items
+ * @param {(item: T) => Promise<void>} work
+ */
+export async function eachAtOnce(items, work) {
+  const left = items.values();
+  await Promise.all(
+    Array.from({ length: availableParallelism() }, async () => {
+      for (const item of left) await work(item);
+    }),
+  );
 }

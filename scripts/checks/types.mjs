@@ -1,0 +1,23 @@
+import { TSC } from '../lib/build.mjs';
+import { run } from '../lib/run.mjs';
+
+/** Each project and what it holds. */
+const PROJECTS = ['tsconfig.json', 'tsconfig.portable.json', 'tsconfig.scripts.json'];
+
+/**
+ * The sources compile: all of them, the portable rooms with nothing of Node in sight, and the scripts.
+ *
+ * @param {string} root
+ * @returns {Promise<import('../lib/checking.mjs').Finding>}
+ */
+export async function checkTypes(root) {
+  /** @type {string[]} */
+  const problems = [];
+  for (const project of PROJECTS) {
+    const { status, output } = await run(process.execPath, [TSC, '-p', project, '--pretty', 'false'], {
+      cwd: root,
+    });
+    if (status !== 0) problems.push(`${project}:\n${output.trim()}`);
+  }
+  return { problems, summary: PROJECTS.join(', ') };
+}

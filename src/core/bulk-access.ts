@@ -1,0 +1,212 @@
+import type { Access } from './access.ts';
+import { ADDRESS_SPACE_SIZE, isGpa } from './addresses.ts';
+import { copyBytes } from './bulk.ts';
+import { FILL_CHUNK, type Region } from './region.ts';
+import { ScalarAccess } from './scalar-access.ts';
+import { scratch } from './scratch.ts';
+
+/** What a range operation does with one piece of the range; `moved` is how far the range has come. */
+type PieceStep = (piece: Region, offset: number, length: number, moved: number) => void;
+
+/** Ranges of bytes: exact ones, which are all-or-nothing, and partial ones, which say how far they came (SPEC M3). */
+export abstract class BulkAccess extends ScalarAccess {
+  /**
+   * Copies `length` bytes from `gpa` into `dest` at `destOffset`. `dest` may lie in shared memory.
+   *
+   * @throws GuestMemoryError before the first byte: `invalid`, `unmapped`, `denied`, `closed`; `fault` or what the
+   * backing threw, with `done`, where a region of calls failed half-way
+   */
+  readAt(gpa: number, dest: Uint8Array, destOffset = 0, length: number = dest.length - destOffset): void {
+    const region = this.nearRange(gpa, length);
+    if (region !== undefined && fits(dest, destOffset, length)) {
+      copyBytes(dest, destOffset, region.u8, gpa - region.start, length);
+      return;
+    }
+    this.checkBuffer(dest, destOffset, length, 'read');
+    this.eachPiece(gpa, length, 'read', 'read', (piece, at, count, moved) =>
+      piece.copyOut(at, dest, destOffset + moved, count),
+    );
+  }
+
+  /**
+   * Copies `length` bytes from `src` at `srcOffset` to `gpa`. `src` may lie in shared memory.
+   *
+   * @throws GuestMemoryError as {@link readAt}
+   */
+  writeAt(gpa: number, src: Uint8Array, srcOffset = 0, length: number = src.length - srcOffset): void {
+    const region = this.nearWritableRange(gpa, length);
+    if (region !== undefined && fits(src, srcOffset, length)) {
+      copyBytes(region.u8, gpa - region.start, src, srcOffset, length);
+      return;
+    }
+    this.checkBuffer(src, srcOffset, length, 'write');
+    this.eachPiece(gpa, length, 'write', 'write', (piece, at, count, moved) =>
+      piece.copyIn(at, src, srcOffset + moved, count),
+    );
+  }
+
+  /**
+   * Sets `length` bytes from `gpa` on to `value`, a whole number from 0 to 255.
+   *
+   * @throws GuestMemoryError as {@link readAt}
+   */
+  fillAt(gpa: number, value: number, length: number): void {
+    if ((value & 0xff) !== value) {
+      throw this.error('invalid', `current value ${value}, wanted a whole number from 0 to 255`, {
+        operation: 'fill',
+        gpa,
+        length,
+      });
+    }
+    const region = this.nearWritableRange(gpa, length);
+    if (region !== undefined) region.fill(gpa - region.start, value, length);
+    else this.eachPiece(gpa, length, 'write', 'fill', (piece, at, count) => piece.fill(at, value, count));
+  }
+
+  /** The `length` bytes from `gpa` on, as a copy of their own. Nothing is allocated for a range that is not there. */
+  readBytes(gpa: number, length: number): Uint8Array {
+    this.settle(gpa, length, 'read', 'read');
+    const bytes = new Uint8Array(length);
+    this.readAt(gpa, bytes);
+    return bytes;
+  }
+
+  /**
+   * The bytes from `gpa` to the first zero byte, as UTF-8 text.
+   *
+   * @throws GuestMemoryError `too-large` where no zero byte comes within `max` bytes; else as {@link readAt}, for the
+   * bytes up to the zero byte only
+   */
+  readCString(gpa: number, max: number): string {
+    const operation = 'read a string';
+    this.checkNumbers(gpa, max, operation);
+    const parts: number[] = [];
+    const chunk = new Uint8Array(64);
+    while (parts.length < max) {
+      const at = gpa + parts.length;
+      const count = this.read(at, chunk, 0, Math.min(chunk.length, max - parts.length));
+      const zero = chunk.subarray(0, count).indexOf(0);
+      parts.push(...chunk.subarray(0, zero < 0 ? count : zero));
+      if (zero >= 0) return decodeUtf8(Uint8Array.from(parts));
+    }
+    throw this.error('too-large', `no zero byte within ${max} bytes`, { operation, gpa, length: max });
+  }
+
+  /**
+   * Copies as many of `length` bytes as follow one another from `gpa` on, and says how many.
+   *
+   * @returns bytes copied; less than `length` where a hole, a refusal or the end of a region of calls comes first
+   * @throws GuestMemoryError as {@link readAt} where not even the first byte is there
+   */
+  read(gpa: number, dest: Uint8Array, destOffset = 0, length: number = dest.length - destOffset): number {
+    this.checkBuffer(dest, destOffset, length, 'read');
+    const count = this.reachableOrThrow(gpa, length, 'read', 'read');
+    this.readAt(gpa, dest, destOffset, count);
+    return count;
+  }
+
+  /**
+   * Stores as many of `length` bytes as there is memory for from `gpa` on, and says how many.
+   *
+   * @returns bytes stored
+   * @throws GuestMemoryError as {@link writeAt} where not even the first byte is there
+   */
+  write(gpa: number, src: Uint8Array, srcOffset = 0, length: number = src.length - srcOffset): number {
+    this.checkBuffer(src, srcOffset, length, 'write');
+    const count = this.reachableOrThrow(gpa, length, 'write', 'write');
+    this.writeAt(gpa, src, srcOffset, count);
+    return count;
+  }
+
+  /**
+   * How many bytes from `gpa` on can be accessed, at most `length`. Never throws for a number: from an address that is
+   * none, 0 bytes can.
+   */
+  reach(gpa: number, length: number, access: Access = 'read'): number {
+    return isGpa(gpa) && isGpa(length)
+      ? this.reachable(gpa, Math.min(length, ADDRESS_SPACE_SIZE - gpa), access)
+      : 0;
+  }
+
+  /** True where all `length` bytes from `gpa` on can be accessed; an empty range is there at any valid address. */
+  checkRange(gpa: number, length: number, access: Access = 'read'): boolean {
+    return isGpa(gpa) && isGpa(length) && this.reach(gpa, length, access) === length;
+  }
+
+  /** Throws what an access to the range would throw, and touches nothing. */
+  probe(gpa: number, length: number, access: Access = 'read'): void {
+    this.settle(gpa, length, access, 'probe');
+  }
+
+  private reachableOrThrow(gpa: number, length: number, access: Access, operation: string): number {
+    this.checkNumbers(gpa, length, operation);
+    const count = this.reachable(gpa, length, access);
+    if (count === 0 && length > 0) throw this.refusal(gpa, length, gpa, access, operation);
+    return count;
+  }
+
+  /** Settles a range, then takes one step for each piece of it; the shape of every range operation. */
+  protected eachPiece(gpa: number, length: number, access: Access, operation: string, step: PieceStep): void {
+    let index = this.settle(gpa, length, access, operation);
+    const end = gpa + length;
+    for (let at = gpa; at < end; ) {
+      const piece = this.map.pieces[index] as Region;
+      const offset = at - piece.start;
+      let count = Math.min(end, piece.end) - at;
+      if (piece.fallback !== undefined && count > FILL_CHUNK && operation === 'fill') count = FILL_CHUNK;
+      try {
+        step(piece, offset, count, at - gpa);
+      } catch (cause) {
+        throw this.failure(cause, gpa, length, at, operation);
+      }
+      this.checkOpen(piece, gpa, length, operation);
+      at += count;
+      if (offset + count === piece.size) index++;
+    }
+  }
+
+  protected override gather(gpa: number, width: number, operation: string): void {
+    const bytes = new Uint8Array(8);
+    this.eachPiece(gpa, width, 'read', operation, (piece, at, count, moved) =>
+      piece.copyOut(at, bytes, moved, count),
+    );
+    scratch.u8.set(bytes);
+  }
+
+  protected override scatter(gpa: number, width: number, operation: string): void {
+    // A copy: a region of calls may itself use the scratch.
+    const bytes = scratch.u8.slice();
+    this.eachPiece(gpa, width, 'write', operation, (piece, at, count, moved) =>
+      piece.copyIn(at, bytes, moved, count),
+    );
+  }
+
+  protected checkBuffer(buffer: Uint8Array, offset: number, length: number, operation: string): void {
+    if (!fits(buffer, offset, length)) {
+      throw this.error(
+        'invalid',
+        `current buffer range ${offset}+${length}, wanted one inside its ${buffer.length} bytes`,
+        { operation },
+      );
+    }
+  }
+}
+
+/** True where `length` bytes from `offset` on lie inside the buffer; both are whole numbers then. */
+function fits(buffer: Uint8Array, offset: number, length: number): boolean {
+  return (
+    Number.isSafeInteger(offset) &&
+    Number.isSafeInteger(length) &&
+    offset >= 0 &&
+    length >= 0 &&
+    length <= buffer.length - offset
+  );
+}
+
+declare class TextDecoder {
+  decode(bytes: Uint8Array): string;
+}
+
+function decodeUtf8(bytes: Uint8Array): string {
+  return new TextDecoder().decode(bytes);
+}

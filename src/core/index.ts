@@ -1,0 +1,62 @@
+export type { Access } from './access.ts';
+export { GuestMemoryAccessor } from './accessor.ts';
+export { ADDRESS_SPACE_SIZE, isGpa, PAGE_SIZE, toGpa } from './addresses.ts';
+export { alias } from './alias-backing.ts';
+export { AtomicAddressSpace } from './atomic-address-space.ts';
+export {
+  type FallbackAccess,
+  MAX_PIECE,
+  type MemoryBacking,
+  type WasmMemory,
+  type WasmWindow,
+} from './backing.ts';
+export { bytes, callbacks, heap, shared, wasm } from './backings.ts';
+export { compare, indexOf, isZero } from './compare.ts';
+export type { Closable, Releasable } from './disposable.ts';
+export {
+  GuestMemoryError,
+  type GuestMemoryErrorCode,
+  type GuestMemoryErrorFacts,
+  isGuestMemoryError,
+  pending,
+} from './errors.ts';
+export type { GuestAddressSpace } from './guest-address-space.ts';
+export { type AllocateOptions, GuestMemory, type MemoryOptions } from './guest-memory.ts';
+export { hex } from './hex.ts';
+export type { HostRun, HostTranslator } from './host-run.ts';
+export {
+  f32,
+  f32be,
+  f64,
+  f64be,
+  type Infer,
+  type IntegerType,
+  i8,
+  i16,
+  i16be,
+  i32,
+  i32be,
+  i64,
+  i64be,
+  type Layout,
+  type ScalarType,
+  u8,
+  u16,
+  u16be,
+  u32,
+  u32be,
+  u64,
+  u64be,
+} from './layout.ts';
+export type { GuestRegion, RegionInit } from './memory-map.ts';
+export { MemoryView, MemoryViews } from './memory-view.ts';
+export { type Hole, readPresent } from './read-present.ts';
+export { settle } from './settle.ts';
+export {
+  array,
+  bytesField,
+  type StructFields,
+  type StructLayout,
+  type StructValue,
+  struct,
+} from './struct-layout.ts';

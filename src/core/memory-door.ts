@@ -1,0 +1,231 @@
+import type { Access } from './access.ts';
+import { ADDRESS_SPACE_SIZE, isGpa } from './addresses.ts';
+import { GuestMemoryError, type GuestMemoryErrorCode, isGuestMemoryError } from './errors.ts';
+import { hex } from './hex.ts';
+import type { MemoryMap } from './memory-map.ts';
+import type { Region } from './region.ts';
+
+/**
+ * The one door to guest memory: it finds the region behind an address, checks the whole range, and makes the errors.
+ * Every operation of {@link GuestMemory} is a few lines on top of it, and what later stands between an access and
+ * its bytes (protection, faults, dirty marks) stands here and in {@link Region}.
+ *
+ * Two roads lead through it. The quick one, `near`, answers with a region in which an aligned scalar is one plain
+ * element access; it tries the home region, then a hint. The slow one, `settle` and then the region's methods,
+ * serves everything: seams, unaligned scalars, calls, refusals.
+ */
+export abstract class MemoryDoor {
+  /** Name used in errors and listings. */
+  readonly name: string;
+  protected readonly map: MemoryMap;
+  /** For a subrange: its first address in the memory it was cut from; else 0. */
+  protected readonly origin: number;
+  // Copies of the map's fields, one load nearer to the hot path. All are constant: a field that is written after
+  // construction would cost every access of every instance (0.9 ns became 1.6).
+  protected readonly home: Region;
+  protected readonly hints: readonly Region[];
+  protected readonly hintStart: number;
+  protected readonly hintScale: number;
+
+  protected constructor(map: MemoryMap, name: string, origin: number) {
+    this.name = name;
+    this.map = map;
+    this.origin = origin;
+    this.home = map.home;
+    this.hints = map.hints;
+    this.hintStart = map.hintStart;
+    this.hintScale = map.hintScale;
+  }
+
+  /** The region where a scalar read of `width` bytes is one element access, if a quick look finds it. */
+  protected near(gpa: number, width: number): Region | undefined {
+    if (this.home.holds(gpa, width)) return this.home;
+    const hint = this.hints[((gpa - this.hintStart) * this.hintScale) & 255] as Region;
+    return hint.holds(gpa, width) ? hint : undefined;
+  }
+
+  /** {@link MemoryDoor.near} for a write. */
+  protected nearWritable(gpa: number, width: number): Region | undefined {
+    if (this.home.holdsWritable(gpa, width)) return this.home;
+    const hint = this.hints[((gpa - this.hintStart) * this.hintScale) & 255] as Region;
+    return hint.holdsWritable(gpa, width) ? hint : undefined;
+  }
+
+  /** The region where a whole range is plain mapped bytes, if a quick look finds it. */
+  protected nearRange(gpa: number, length: number): Region | undefined {
+    if (length >>> 0 !== length) return undefined;
+    const home = this.home;
+    const offset = gpa - home.start;
+    if (offset >>> 0 === offset && length <= home.readLimit - offset) return home;
+    const hint = this.hints[((gpa - this.hintStart) * this.hintScale) & 255] as Region;
+    const hintOffset = gpa - hint.start;
+    return hintOffset >>> 0 === hintOffset && length <= hint.readLimit - hintOffset ? hint : undefined;
+  }
+
+  /** {@link MemoryDoor.nearRange} for a write. */
+  protected nearWritableRange(gpa: number, length: number): Region | undefined {
+    if (length >>> 0 !== length) return undefined;
+    const home = this.home;
+    const offset = gpa - home.start;
+    if (offset >>> 0 === offset && length <= home.writeLimit - offset) return home;
+    const hint = this.hints[((gpa - this.hintStart) * this.hintScale) & 255] as Region;
+    const hintOffset = gpa - hint.start;
+    return hintOffset >>> 0 === hintOffset && length <= hint.writeLimit - hintOffset ? hint : undefined;
+  }
+
+  /** Bytes from `gpa` on that can be accessed, at most `length`. The range is valid. */
+  protected reachable(gpa: number, length: number, access: Access): number {
+    const pieces = this.map.pieces;
+    const end = gpa + length;
+    let index = this.map.indexOf(gpa);
+    if (index < 0) return 0;
+    for (let at = gpa; at < end; index++) {
+      const piece = pieces[index];
+      if (piece === undefined || piece.start > at) return at - gpa;
+      const wanted = Math.min(end, piece.end) - at;
+      const got = piece.reach(at - piece.start, wanted, access);
+      if (got < wanted) return at - gpa + got;
+      at += wanted;
+    }
+    return length;
+  }
+
+  /**
+   * Settles a range before its first byte is touched (SPEC M3): valid numbers, every byte there, every right given.
+   *
+   * @returns index of the first piece in the map; -1 for an empty range
+   */
+  protected settle(gpa: number, length: number, access: Access, operation: string): number {
+    this.checkNumbers(gpa, length, operation);
+    const reached = this.reachable(gpa, length, access);
+    if (reached < length) throw this.refusal(gpa, length, gpa + reached, access, operation);
+    return length === 0 ? -1 : this.map.indexOf(gpa);
+  }
+
+  /** SPEC M4: what is not a whole number in the space is `invalid` before anything happens. */
+  protected checkNumbers(gpa: number, length: number, operation: string): void {
+    if (!isGpa(gpa))
+      throw this.error('invalid', `current address ${gpa}, wanted a whole number from 0 to 2^53-1`, {
+        operation,
+        length,
+      });
+    if (!isGpa(length))
+      throw this.error('invalid', `current length ${length}, wanted a whole number of at least 0`, {
+        operation,
+        gpa,
+      });
+    if (length > ADDRESS_SPACE_SIZE - gpa)
+      throw this.error('invalid', 'the range runs past the end of the 2^53 space', {
+        operation,
+        gpa,
+        length,
+      });
+  }
+
+  /** One scalar by the slow road, left in the scratch. Returns 0, its index there. */
+  protected fetch(gpa: number, width: number, operation = 'read'): 0 {
+    const index = this.settle(gpa, width, 'read', operation);
+    const piece = this.map.pieces[index] as Region;
+    const offset = gpa - piece.start;
+    if (width <= piece.size - offset) {
+      try {
+        piece.fetch(offset, width);
+      } catch (cause) {
+        throw this.failure(cause, gpa, width, gpa, operation);
+      }
+      this.checkOpen(piece, gpa, width, operation);
+    } else {
+      this.gather(gpa, width, operation);
+    }
+    return 0;
+  }
+
+  /** One scalar by the slow road, taken from the scratch. */
+  protected put(gpa: number, width: number, operation = 'write'): void {
+    const index = this.settle(gpa, width, 'write', operation);
+    const piece = this.map.pieces[index] as Region;
+    const offset = gpa - piece.start;
+    if (width <= piece.size - offset) {
+      try {
+        piece.put(offset, width);
+      } catch (cause) {
+        throw this.failure(cause, gpa, width, gpa, operation);
+      }
+      this.checkOpen(piece, gpa, width, operation);
+    } else {
+      this.scatter(gpa, width, operation);
+    }
+  }
+
+  /** A scalar across a seam, piece by piece, into the scratch. */
+  protected abstract gather(gpa: number, width: number, operation: string): void;
+  /** A scalar across a seam, piece by piece, from the scratch. */
+  protected abstract scatter(gpa: number, width: number, operation: string): void;
+
+  /** SPEC M15: the mapping may have gone while its bytes were moved; what was moved is then worth nothing. */
+  protected checkOpen(piece: Region, gpa: number, length: number, operation: string): void {
+    if (piece.closed)
+      throw this.error('closed', 'the mapping behind it was closed', {
+        operation,
+        gpa,
+        length,
+        failedAt: gpa,
+      });
+  }
+
+  /** Why a range that is not wholly accessible is refused. */
+  protected refusal(
+    gpa: number,
+    length: number,
+    failedAt: number,
+    access: Access,
+    operation: string,
+  ): GuestMemoryError {
+    const facts = { operation, gpa, length, failedAt };
+    const piece = this.map.pieces[this.map.indexOf(failedAt)];
+    if (piece === undefined) return this.error('unmapped', `no region at ${this.place(failedAt)}`, facts);
+    if (piece.closed)
+      return this.error('closed', `the mapping behind ${this.place(failedAt)} was closed`, facts);
+    if (access === 'write' && piece.readOnly)
+      return this.error('denied', `${this.place(failedAt)} is read-only`, facts);
+    const cause = piece.fallback?.explain?.(failedAt - piece.start, access);
+    const code = isGuestMemoryError(cause) ? cause.code : 'fault';
+    return this.error(code, `the ${piece.backing.kind} region cannot ${access} at ${this.place(failedAt)}`, {
+      ...facts,
+      cause,
+    });
+  }
+
+  /** What a backing threw in the middle of an access, as an error of this memory. */
+  protected failure(
+    cause: unknown,
+    gpa: number,
+    length: number,
+    failedAt: number,
+    operation: string,
+  ): GuestMemoryError {
+    const inner = isGuestMemoryError(cause) ? cause : undefined;
+    return this.error(inner?.code ?? 'fault', `the backing failed at ${this.place(failedAt)}`, {
+      operation,
+      gpa,
+      length,
+      failedAt,
+      done: failedAt - gpa,
+      ready: inner?.ready,
+      cause,
+    });
+  }
+
+  protected error(
+    code: GuestMemoryErrorCode,
+    reason: string,
+    facts: ConstructorParameters<typeof GuestMemoryError>[2],
+  ): GuestMemoryError {
+    return new GuestMemoryError(code, reason, { memory: this.name, ...facts });
+  }
+
+  /** An address in words; for a subrange also as the whole memory counts. */
+  private place(gpa: number): string {
+    return this.origin === 0 ? hex(gpa) : `${hex(gpa)} (${hex(gpa + this.origin)} in the whole memory)`;
+  }
+}

@@ -1,0 +1,75 @@
+import type { Access } from './access.ts';
+import type { Releasable } from './disposable.ts';
+import { GuestMemoryError } from './errors.ts';
+import type { Region } from './region.ts';
+
+/**
+ * Guest bytes lent as they are: one array for each run that is contiguous on the host, fit for `fs.readv` and
+ * `fs.writev`. Give them back with {@link MemoryViews.release}, or a `using` declaration.
+ */
+export class MemoryViews implements Releasable {
+  /** First guest-physical address. */
+  readonly gpa: number;
+  /** Bytes in all. */
+  readonly length: number;
+  readonly access: Access;
+  private readonly runs: readonly Uint8Array[];
+  private readonly pieces: readonly Region[];
+  private released = false;
+
+  /** Not for users: {@link GuestMemory.views} makes them. */
+  constructor(
+    gpa: number,
+    length: number,
+    access: Access,
+    pieces: readonly Region[],
+    runs: readonly Uint8Array[],
+  ) {
+    this.gpa = gpa;
+    this.length = length;
+    this.access = access;
+    this.pieces = pieces;
+    this.runs = runs;
+  }
+
+  /**
+   * The host bytes, in order. A slice of one outlives the handle at its user's own risk.
+   *
+   * @throws GuestMemoryError `closed` after the release, or once the mapping has gone
+   */
+  get iovecs(): readonly Uint8Array[] {
+    if (this.released || this.pieces.some((piece) => piece.closed)) {
+      throw new GuestMemoryError(
+        'closed',
+        this.released ? 'the view was released' : 'the mapping behind it was closed',
+        {
+          operation: 'use a view',
+          gpa: this.gpa,
+          length: this.length,
+        },
+      );
+    }
+    return this.runs;
+  }
+
+  /** Gives the bytes back. Safe to call twice. */
+  release(): void {
+    this.released = true;
+  }
+
+  [Symbol.dispose](): void {
+    this.release();
+  }
+}
+
+/** Guest bytes lent as one array: a {@link MemoryViews} of a single run. */
+export class MemoryView extends MemoryViews {
+  /**
+   * The host bytes.
+   *
+   * @throws GuestMemoryError `closed` after the release, or once the mapping has gone
+   */
+  get bytes(): Uint8Array {
+    return this.iovecs[0] ?? new Uint8Array(0);
+  }
+}

@@ -1,0 +1,215 @@
+import type { Access } from './access.ts';
+import type { FallbackAccess, MemoryBacking, WasmWindow } from './backing.ts';
+import { copyBytes, fillBytes, isShared } from './bulk.ts';
+import { GuestMemoryError } from './errors.ts';
+import { scratch, scratchOfWidth } from './scratch.ts';
+import { wasmBulk } from './wasm-bulk.ts';
+
+const NO_BYTES = new Uint8Array(0);
+
+/**
+ * One contiguous piece of the memory map and the host bytes or calls behind it: one class for every kind, so that
+ * the hot paths of {@link GuestMemory} see a single shape.
+ *
+ * The fast paths ask one question, {@link Region.holds} (or its twin for writes), which a region that needs more
+ * than a plain access answers with no: its limits are 0. Everything else goes through the methods below, which are
+ * the only code that touches guest bytes. Whoever calls them has settled the range first.
+ */
+export class Region {
+  readonly start: number;
+  readonly size: number;
+  /** Bytes from `start` on that a plain aligned read may touch; 0 sends every read down the slow road. */
+  readLimit: number;
+  /** The same for writes. */
+  writeLimit: number;
+  u8: Uint8Array;
+  u16: Uint16Array;
+  u32: Uint32Array;
+  u64: BigUint64Array;
+  closed: boolean;
+  readonly readOnly: boolean;
+  readonly shared: boolean;
+  readonly fallback: FallbackAccess | undefined;
+  readonly backing: MemoryBacking;
+  /** Bytes from the first element of the views to this region's first byte: 0 but where a region begins unaligned. */
+  readonly skew: number;
+  /** Offset of this region's first byte in its backing. */
+  readonly backingOffset: number;
+  readonly window: WasmWindow | undefined;
+  /** A private WebAssembly.Memory, whose buffer is replaced when it grows. */
+  private readonly growing: boolean;
+
+  constructor(
+    start: number,
+    backing: MemoryBacking,
+    piece: Uint8Array | undefined,
+    backingOffset: number,
+    readOnly: boolean,
+  ) {
+    const size = piece === undefined ? backing.size : piece.byteLength;
+    const view = piece ?? NO_BYTES;
+    this.start = start;
+    this.size = size;
+    this.backing = backing;
+    this.backingOffset = backingOffset;
+    this.readOnly = readOnly || backing.readOnly === true;
+    this.shared = isShared(view);
+    this.fallback = piece === undefined ? backing.fallback : undefined;
+    this.window =
+      piece === undefined || backing.wasm === undefined
+        ? undefined
+        : { memory: backing.wasm.memory, offset: backing.wasm.offset + backingOffset };
+    this.growing = this.window !== undefined && !this.shared;
+    this.closed = false;
+    this.u8 = view;
+    this.skew = view.byteOffset % 8;
+    this.u16 = elements(Uint16Array, view);
+    this.u32 = elements(Uint32Array, view);
+    this.u64 = elements(BigUint64Array, view);
+    const plain = piece !== undefined && start % 8 === 0 && this.skew === 0 && !this.growing;
+    this.readLimit = plain ? size : 0;
+    this.writeLimit = plain && !this.readOnly ? size : 0;
+  }
+
+  /** One past the last address. */
+  get end(): number {
+    return this.start + this.size;
+  }
+
+  /**
+   * True where a naturally aligned read of `width` bytes at `gpa` is a plain element access here. This one test
+   * refuses NaN, fractions, negatives, overruns and misalignment, above 4 GiB too, for a region is at most 4 GiB.
+   */
+  holds(gpa: number, width: number): boolean {
+    const offset = gpa - this.start;
+    const index = offset >>> 0;
+    return index === offset && index <= this.readLimit - width && (index & (width - 1)) === 0;
+  }
+
+  /** {@link Region.holds} for a write. */
+  holdsWritable(gpa: number, width: number): boolean {
+    const offset = gpa - this.start;
+    const index = offset >>> 0;
+    return index === offset && index <= this.writeLimit - width && (index & (width - 1)) === 0;
+  }
+
+  /** Bytes from `offset` on that can be accessed, at most `length`; 0 where none can. */
+  reach(offset: number, length: number, access: Access): number {
+    if (this.closed || (access === 'write' && this.readOnly)) return 0;
+    if (this.fallback?.probe === undefined) return Math.min(length, this.size - offset);
+    const answer = this.fallback.probe(offset, Math.min(length, this.size - offset), access);
+    return Math.max(0, Math.min(length, this.size - offset, Math.floor(answer) || 0));
+  }
+
+  /** The host bytes, or `undefined` where there are only calls; fresh ones where a WebAssembly.Memory has grown. */
+  bytes(): Uint8Array | undefined {
+    if (this.fallback !== undefined) return undefined;
+    if (this.growing && this.window !== undefined && this.u8.buffer !== this.window.memory.buffer) {
+      this.u8 = new Uint8Array(this.window.memory.buffer, this.window.offset, this.size);
+      this.u16 = elements(Uint16Array, this.u8);
+      this.u32 = elements(Uint32Array, this.u8);
+      this.u64 = elements(BigUint64Array, this.u8);
+    }
+    return this.u8;
+  }
+
+  /** One scalar of `width` bytes into the scratch: a single element access, or a single call, where it is aligned. */
+  fetch(offset: number, width: number): void {
+    const u8 = this.bytes();
+    const at = offset + this.skew;
+    if (u8 === undefined) this.fallback?.read(offset, scratchBytes(width));
+    else if (at % width !== 0) copyBytes(scratch.u8, 0, u8, offset, width);
+    else if (width === 4) scratch.u32[0] = this.u32[at / 4] as number;
+    else if (width === 8) scratch.u64[0] = this.u64[at / 8] as bigint;
+    else if (width === 2) scratch.u16[0] = this.u16[at / 2] as number;
+    else scratch.u8[0] = u8[offset] as number;
+  }
+
+  /** One scalar of `width` bytes from the scratch, likewise. */
+  put(offset: number, width: number): void {
+    const u8 = this.bytes();
+    const at = offset + this.skew;
+    if (u8 === undefined) this.fallback?.write?.(offset, scratchBytes(width));
+    else if (at % width !== 0) copyBytes(u8, offset, scratch.u8, 0, width);
+    else if (width === 4) this.u32[at / 4] = scratch.u32[0] as number;
+    else if (width === 8) this.u64[at / 8] = scratch.u64[0] as bigint;
+    else if (width === 2) this.u16[at / 2] = scratch.u16[0] as number;
+    else u8[offset] = scratch.u8[0] as number;
+  }
+
+  /** Copies bytes out of the region. */
+  copyOut(offset: number, dest: Uint8Array, destAt: number, length: number): void {
+    const u8 = this.bytes();
+    if (u8 === undefined) this.fallback?.read(offset, dest.subarray(destAt, destAt + length));
+    else copyBytes(dest, destAt, u8, offset, length);
+  }
+
+  /** Copies bytes into the region. */
+  copyIn(offset: number, src: Uint8Array, srcAt: number, length: number): void {
+    const u8 = this.bytes();
+    if (u8 === undefined) this.fallback?.write?.(offset, src.subarray(srcAt, srcAt + length));
+    else copyBytes(u8, offset, src, srcAt, length);
+  }
+
+  /** Sets bytes of the region to one value; where there are only calls, at most {@link FILL_CHUNK} bytes. */
+  fill(offset: number, value: number, length: number): void {
+    const u8 = this.bytes();
+    if (u8 === undefined) this.fallback?.write?.(offset, new Uint8Array(length).fill(value));
+    else if (this.shared && this.window !== undefined && length > 64) {
+      const bulk = wasmBulk(this.window.memory);
+      if (bulk === undefined) fillBytes(u8, offset, value, length);
+      else bulk.fill(this.window.offset + offset, value, length);
+    } else fillBytes(u8, offset, value, length);
+  }
+
+  /** True where the two may have host bytes in common; what lies behind calls is not known. */
+  entangledWith(other: Region): boolean {
+    const here = this.bytes();
+    const there = other.bytes();
+    if (here === undefined || there === undefined)
+      return LOOKS_ELSEWHERE.has(this.backing.kind) || LOOKS_ELSEWHERE.has(other.backing.kind);
+    return (
+      here.buffer === there.buffer &&
+      here.byteOffset < there.byteOffset + there.length &&
+      there.byteOffset < here.byteOffset + here.length
+    );
+  }
+
+  /** Called once the host bytes are gone: every later access fails with `closed`. */
+  close(): void {
+    this.closed = true;
+    this.readLimit = 0;
+    this.writeLimit = 0;
+  }
+}
+
+/** Kinds whose calls reach the bytes of other regions. */
+const LOOKS_ELSEWHERE: ReadonlySet<string> = new Set(['alias', 'translator']);
+
+/** A region of calls is filled by so many bytes at a time, however long the range. */
+export const FILL_CHUNK = 0x1_0000;
+
+function scratchBytes(width: number): Uint8Array {
+  const view = scratchOfWidth[width];
+  if (view === undefined)
+    throw new GuestMemoryError('invalid', `no scalar has ${width} bytes`, { operation: 'access' });
+  return view;
+}
+
+interface ElementArray<T> {
+  readonly BYTES_PER_ELEMENT: number;
+  new (buffer: ArrayBufferLike, byteOffset: number, length: number): T;
+}
+
+/**
+ * The elements that a view's bytes lie in, from the multiple of 8 at or before its first byte on. A tail that fills no
+ * element is left out: no aligned scalar lies there.
+ */
+function elements<T>(type: ElementArray<T>, view: Uint8Array): T {
+  const skew = view.byteOffset % 8;
+  return new type(
+    view.buffer,
+    view.byteOffset - skew,
+    Math.floor((view.byteLength + skew) / type.BYTES_PER_ELEMENT),
+  );
+}

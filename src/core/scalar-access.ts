@@ -1,0 +1,194 @@
+import { MemoryDoor } from './memory-door.ts';
+import { scratch } from './scratch.ts';
+
+const TWO_32 = 0x1_0000_0000;
+
+/**
+ * Scalars by name, little-endian. Each is one element access where it is aligned and plain, and takes the slow road
+ * through the scratch where it is not. An aligned scalar never tears (SPEC M5); the others may.
+ *
+ * All throw GuestMemoryError: `invalid` for an address that is none, `unmapped` where a byte is missing, `denied`
+ * for a write to read-only memory, `closed` where the mapping has gone, `fault` where the backing failed. Values are
+ * stored as typed arrays store them: modulo the width.
+ */
+export abstract class ScalarAccess extends MemoryDoor {
+  /** Reads an unsigned 8-bit integer. */
+  readU8(gpa: number): number {
+    const region = this.near(gpa, 1);
+    return (region === undefined ? scratch.u8[this.fetch(gpa, 1)] : region.u8[gpa - region.start]) as number;
+  }
+
+  /** Reads an unsigned 16-bit integer. */
+  readU16(gpa: number): number {
+    const region = this.near(gpa, 2);
+    return (
+      region === undefined ? scratch.u16[this.fetch(gpa, 2)] : region.u16[(gpa - region.start) >>> 1]
+    ) as number;
+  }
+
+  /** Reads an unsigned 32-bit integer. */
+  readU32(gpa: number): number {
+    const region = this.near(gpa, 4);
+    return (
+      region === undefined ? scratch.u32[this.fetch(gpa, 4)] : region.u32[(gpa - region.start) >>> 2]
+    ) as number;
+  }
+
+  /** Reads an unsigned 64-bit integer as a bigint; {@link readU64Into} and {@link readU64Number} are 3 to 6 times faster. */
+  readU64(gpa: number): bigint {
+    const region = this.near(gpa, 8);
+    return (
+      region === undefined ? scratch.u64[this.fetch(gpa, 8)] : region.u64[(gpa - region.start) >>> 3]
+    ) as bigint;
+  }
+
+  /**
+   * Reads an unsigned 64-bit integer as a number.
+   *
+   * Also throws `too-large` for a value above 2^53-1, which a number does not hold exactly.
+   */
+  readU64Number(gpa: number): number {
+    const region = this.near(gpa, 8);
+    if (region === undefined) this.fetch(gpa, 8);
+    else scratch.u64[0] = region.u64[(gpa - region.start) >>> 3] as bigint;
+    const hi = scratch.u32[1] as number;
+    if (hi > 0x1f_ffff) throw this.tooLarge(gpa);
+    return hi * TWO_32 + (scratch.u32[0] as number);
+  }
+
+  /** Reads 64 bits as two unsigned halves, low then high, into `halves[0]` and `halves[1]`. Allocates nothing. */
+  readU64Into(gpa: number, halves: Uint32Array): void {
+    const region = this.near(gpa, 8);
+    if (region === undefined) this.fetch(gpa, 8);
+    else scratch.u64[0] = region.u64[(gpa - region.start) >>> 3] as bigint;
+    halves[0] = scratch.u32[0] as number;
+    halves[1] = scratch.u32[1] as number;
+  }
+
+  /** Reads a signed 8-bit integer. */
+  readI8(gpa: number): number {
+    return (this.readU8(gpa) << 24) >> 24;
+  }
+
+  /** Reads a signed 16-bit integer. */
+  readI16(gpa: number): number {
+    return (this.readU16(gpa) << 16) >> 16;
+  }
+
+  /** Reads a signed 32-bit integer. */
+  readI32(gpa: number): number {
+    return this.readU32(gpa) | 0;
+  }
+
+  /** Reads a signed 64-bit integer as a bigint. */
+  readI64(gpa: number): bigint {
+    return BigInt.asIntN(64, this.readU64(gpa));
+  }
+
+  /** Reads an IEEE 754 single. */
+  readF32(gpa: number): number {
+    scratch.u32[0] = this.readU32(gpa);
+    return scratch.f32[0] as number;
+  }
+
+  /** Reads an IEEE 754 double. */
+  readF64(gpa: number): number {
+    const region = this.near(gpa, 8);
+    if (region === undefined) this.fetch(gpa, 8);
+    else scratch.u64[0] = region.u64[(gpa - region.start) >>> 3] as bigint;
+    return scratch.f64[0] as number;
+  }
+
+  /** Writes the low 8 bits of `value`. */
+  writeU8(gpa: number, value: number): void {
+    const region = this.nearWritable(gpa, 1);
+    if (region !== undefined) region.u8[gpa - region.start] = value;
+    else {
+      scratch.u8[0] = value;
+      this.put(gpa, 1);
+    }
+  }
+
+  /** Writes the low 16 bits of `value`. */
+  writeU16(gpa: number, value: number): void {
+    const region = this.nearWritable(gpa, 2);
+    if (region !== undefined) region.u16[(gpa - region.start) >>> 1] = value;
+    else {
+      scratch.u16[0] = value;
+      this.put(gpa, 2);
+    }
+  }
+
+  /** Writes the low 32 bits of `value`. */
+  writeU32(gpa: number, value: number): void {
+    const region = this.nearWritable(gpa, 4);
+    if (region !== undefined) region.u32[(gpa - region.start) >>> 2] = value;
+    else {
+      scratch.u32[0] = value;
+      this.put(gpa, 4);
+    }
+  }
+
+  /** Writes the low 64 bits of `value`. */
+  writeU64(gpa: number, value: bigint): void {
+    const region = this.nearWritable(gpa, 8);
+    if (region !== undefined) region.u64[(gpa - region.start) >>> 3] = value;
+    else {
+      scratch.u64[0] = value;
+      this.put(gpa, 8);
+    }
+  }
+
+  /** Writes 64 bits given as two halves of 32, in one store. Allocates nothing. */
+  writeU64Halves(gpa: number, lo: number, hi: number): void {
+    scratch.u32[0] = lo;
+    scratch.u32[1] = hi;
+    const region = this.nearWritable(gpa, 8);
+    if (region === undefined) this.put(gpa, 8);
+    else region.u64[(gpa - region.start) >>> 3] = scratch.u64[0] as bigint;
+  }
+
+  /** Writes the low 8 bits of `value`. */
+  writeI8(gpa: number, value: number): void {
+    this.writeU8(gpa, value);
+  }
+
+  /** Writes the low 16 bits of `value`. */
+  writeI16(gpa: number, value: number): void {
+    this.writeU16(gpa, value);
+  }
+
+  /** Writes the low 32 bits of `value`. */
+  writeI32(gpa: number, value: number): void {
+    this.writeU32(gpa, value);
+  }
+
+  /** Writes the low 64 bits of `value`. */
+  writeI64(gpa: number, value: bigint): void {
+    this.writeU64(gpa, value);
+  }
+
+  /** Writes an IEEE 754 single. */
+  writeF32(gpa: number, value: number): void {
+    scratch.f32[0] = value;
+    this.writeU32(gpa, scratch.u32[0] as number);
+  }
+
+  /** Writes an IEEE 754 double. */
+  writeF64(gpa: number, value: number): void {
+    scratch.f64[0] = value;
+    this.writeU64Halves(gpa, scratch.u32[0] as number, scratch.u32[1] as number);
+  }
+
+  private tooLarge(gpa: number): Error {
+    return this.error(
+      'too-large',
+      `current value 0x${(scratch.u64[0] as bigint).toString(16)}, wanted at most 2^53-1`,
+      {
+        operation: 'read as a number',
+        gpa,
+        length: 8,
+      },
+    );
+  }
+}

@@ -23,7 +23,7 @@ await main(async () => {
   const start = performance.now();
   const { passed, failed, skipped } =
     files.length === 0
-      ? { passed: 0, failed: 0, skipped: [] }
+      ? { passed: 0, failed: 0, skipped: /** @type {string[]} */ ([]) }
       : await runNodeTests(process.execPath, files, { show: true, timeoutMs: TIMEOUT_MS });
   if (leftOut > 0)
     say(`Left out ${leftOut} files that need a virtual machine: ${missing.join(', ')} not installed`);

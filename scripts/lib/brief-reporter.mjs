@@ -17,6 +17,7 @@ import { duration, indent } from './say.mjs';
  * @property {number} passed
  * @property {number} failed
  * @property {string[]} skipped each with its reason
+ * @property {Record<string, { passed: number, failed: number, skipped: number }>} perFile
  */
 
 /** @param {AsyncIterable<TestEvent>} source */
@@ -43,6 +44,9 @@ export default async function* briefReporter(source) {
     passed: tallies.reduce((sum, { passed }) => sum + passed, 0),
     failed: tallies.reduce((sum, { failed }) => sum + failed, 0),
     skipped: tallies.flatMap(({ skipped }) => skipped),
+    perFile: Object.fromEntries(
+      tallies.map(({ name, passed, failed, skipped }) => [name, { passed, failed, skipped: skipped.length }]),
+    ),
   };
   const to = process.env['GUESTMEM_TALLY'];
   if (to !== undefined) writeFileSync(to, JSON.stringify(total));
@@ -96,7 +100,7 @@ class FileTally {
       if (failureType(details?.error) === 'subtestsFailed') return;
       this.#fail(isFile ? 'The file itself failed' : name, isFile ? this.#noise : show(details?.error));
     } else if (skipOf(skip) ?? skipOf(todo)) {
-      this.skipped.push(`${this.#short()}: ${name}: ${skipOf(skip) ?? skipOf(todo)}`);
+      this.skipped.push(`${this.name}: ${name}: ${skipOf(skip) ?? skipOf(todo)}`);
     } else if (isFile) {
       this.#fail('The file has no tests', this.#noise);
     } else if (!isSuite) {
@@ -113,7 +117,8 @@ class FileTally {
     this.#failures.push(`  FAILED ${name}\n${indent(why)}\n`);
   }
 
-  #short() {
+  /** Path of the file as it was asked for. */
+  get name() {
     return path.relative(process.cwd(), this.#file);
   }
 
@@ -122,7 +127,7 @@ class FileTally {
     const parts = [`${this.passed} ok`];
     if (this.failed > 0) parts.push(`${this.failed} FAILED`);
     if (this.skipped.length > 0) parts.push(`${this.skipped.length} skipped`);
-    const head = `${this.#short().padEnd(56)} ${parts.join(', ')}, ${duration(this.#ms)}\n`;
+    const head = `${this.name.padEnd(56)} ${parts.join(', ')}, ${duration(this.#ms)}\n`;
     return [head, ...this.#failures, ...this.skipped.map((skip) => `  skipped ${skip}\n`)].join('');
   }
 }

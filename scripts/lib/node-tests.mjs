@@ -35,6 +35,7 @@ export async function runNodeTests(node, files, { show = false, timeoutMs, cwd =
         passed: 0,
         failed: 1,
         skipped: [],
+        perFile: {},
         output: `${output}The test run itself ended early (status ${status})\n`,
       };
     }

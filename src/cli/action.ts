@@ -12,6 +12,8 @@ export interface Console {
   readonly colors: Colors;
   /** One line for the person, beside the data: a notice or a warning, on standard error. */
   notice(line: string): void;
+  /** Shows how far long work is, over the line shown before; empty text takes it away. Nothing without a terminal. */
+  progress(text: string): void;
 }
 
 /** A verb that has done its work: how it ends. */
@@ -39,6 +41,9 @@ function makeConsole(): Console {
     colors: pc.createColors(wantsColor(process.stdout.isTTY, process.env)),
     notice: (line) => {
       process.stderr.write(`guestmem: ${line}\n`);
+    },
+    progress: (text) => {
+      if (process.stderr.isTTY === true) process.stderr.write(`\r\x1b[K${text}`);
     },
   };
 }

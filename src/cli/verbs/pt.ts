@@ -1,0 +1,133 @@
+import type { Command } from 'commander';
+import { formatRights, type MappingRecord, mappings } from '../../paging/index.ts';
+import { type Console, setAction, type VerbResult } from '../action.ts';
+import { chooseAddressSpace } from '../address-space.ts';
+import { CliError } from '../cli-error.ts';
+import { ExitStatus } from '../exit-status.ts';
+import { jsonArray } from '../format/json.ts';
+import { type Mapped, PT_HEADINGS, ptRow } from '../format/pt-report.ts';
+import { hex, plural } from '../format/units.ts';
+import { parseGvaRange, parseLength } from '../parse.ts';
+import { openTarget } from '../target.ts';
+import { addAddressSpace, addTarget, type TranslatingOptions } from '../target-options.ts';
+
+const EXAMPLE = `
+Rights are effective: what all levels together allow. r w x, then u (user) or s (supervisor).
+
+Examples:
+  $ guestmem pt vm.elf --wx
+  $ guestmem pt vm.elf --user --range 0x400000+16M
+  $ guestmem pt raw:ram.bin --cr3 0x1000 --paging x86-4level --json`;
+
+interface PtOptions extends TranslatingOptions {
+  readonly user?: boolean;
+  readonly supervisor?: boolean;
+  readonly wx?: boolean;
+  readonly range?: string;
+  readonly size?: string;
+}
+
+/** `guestmem pt TARGET`: mapped ranges with their effective rights. */
+export function registerPt(program: Command): void {
+  const command = addTarget(program.command('pt').description('mapped ranges with effective rights'))
+    .option('--user', 'only what user code may reach')
+    .option('--supervisor', 'only what user code may not reach')
+    .option('--wx', 'only what can be both written and executed')
+    .option('--range <start-end>', 'only within START-END (END exclusive) or START+LENGTH')
+    .option('--size <size>', 'only pages of this size: 4K, 2M, 4M or 1G');
+  setAction(addAddressSpace(command).addHelpText('after', EXAMPLE), pt);
+}
+
+/** What was met besides mapped ranges: it decides the exit status. */
+interface Tally {
+  shown: number;
+  unreadable: number;
+  stoppedAt: bigint | undefined;
+}
+
+async function pt(console: Console, args: readonly string[], options: PtOptions): Promise<VerbResult> {
+  const wanted = filterOf(options);
+  const range = options.range === undefined ? undefined : parseGvaRange(options.range);
+  const image = await openTarget(args[0] ?? '', options);
+  try {
+    const space = chooseAddressSpace(image, options);
+    const tally: Tally = { shown: 0, unreadable: 0, stoppedAt: undefined };
+    let records: Iterable<MappingRecord> = [];
+    if (space.translator === undefined) console.notice('Paging is off: there are no tables to list');
+    else {
+      const bounds = range === undefined ? {} : { first: range.start, last: range.end - 1n };
+      records = counted(mappings(space.translator, { ...bounds, expandAliases: true }), wanted, tally);
+    }
+    if (options.json === true) await console.out.lines(jsonArray(jsonOf(records)));
+    else {
+      await console.out.lines([
+        console.colors.dim(`paging ${space.origin}`),
+        console.colors.dim(PT_HEADINGS),
+      ]);
+      for (const record of records) await console.out.lines([ptRow(record, console.colors)]);
+    }
+    return conclude(console, tally);
+  } finally {
+    image.close();
+  }
+}
+
+/** Whether a mapped range is asked for: all the filters that were given hold. */
+function filterOf(options: PtOptions): (record: Mapped) => boolean {
+  if (options.user === true && options.supervisor === true) {
+    throw new CliError('usage', 'Cannot use --user and --supervisor together: no page is both');
+  }
+  const size = options.size === undefined ? undefined : parseLength(options.size);
+  return ({ rights, pageSize }) =>
+    (options.user !== true || rights.user) &&
+    (options.supervisor !== true || !rights.user) &&
+    (options.wx !== true || (rights.write && rights.execute)) &&
+    (size === undefined || size === BigInt(pageSize));
+}
+
+/** Passes on what is to be shown, and counts. */
+function* counted(
+  records: Iterable<MappingRecord>,
+  wanted: (record: Mapped) => boolean,
+  tally: Tally,
+): Generator<Exclude<MappingRecord, { kind: 'budget' }>> {
+  for (const record of records) {
+    if (record.kind === 'budget') {
+      tally.stoppedAt = record.gva;
+      return;
+    }
+    if (record.kind === 'mapped') {
+      if (!wanted(record)) continue;
+      tally.shown += 1;
+    } else if (record.kind === 'table-unreadable') tally.unreadable += 1;
+    yield record;
+  }
+}
+
+function* jsonOf(records: Iterable<MappingRecord>) {
+  for (const record of records) {
+    if (record.kind !== 'mapped') continue;
+    const { gva, gpa, size, pageSize, rights } = record;
+    yield {
+      gva: hex(gva),
+      gpa: hex(gpa),
+      size: hex(size),
+      pageSize: hex(pageSize),
+      rights: formatRights(rights),
+    };
+  }
+}
+
+function conclude(console: Console, tally: Tally): VerbResult {
+  if (tally.stoppedAt !== undefined) {
+    console.notice(
+      `Stopped at ${hex(tally.stoppedAt)}: too many entries; go on with --range ${hex(tally.stoppedAt)}-END`,
+    );
+  }
+  if (tally.unreadable > 0)
+    console.notice(`${plural(tally.unreadable, 'table')} could not be read from the target`);
+  if (tally.stoppedAt !== undefined || tally.unreadable > 0) return ExitStatus.partial;
+  if (tally.shown > 0) return ExitStatus.ok;
+  console.notice('Nothing is mapped there');
+  return ExitStatus.notFound;
+}

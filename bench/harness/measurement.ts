@@ -34,14 +34,10 @@ export interface Measurement {
   readonly prepare: () => Timed | Probe | Promise<Timed | Probe>;
 }
 
+/** The default export of every file in bench/cases. */
 export interface BenchCase {
   /** The id of the budget, such as `p1`. */
   readonly id: string;
   readonly title: string;
   readonly measurements: readonly Measurement[];
-}
-
-/** Types a case; the default export of every file in bench/cases. */
-export function defineCase(benchCase: BenchCase): BenchCase {
-  return benchCase;
 }

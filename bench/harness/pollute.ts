@@ -1,6 +1,14 @@
-import { bytes, callbacks, GuestMemory, heap, shared, wasm } from 'guestmem';
+import { bytes, callbacks, GuestMemory, heap, type MemoryBacking, shared, wasm } from 'guestmem';
+
+/** One page of some kind, behind another of ordinary RAM, in a memory that has both. */
+export interface Page {
+  readonly memory: GuestMemory;
+  readonly gpa: number;
+  readonly writable: boolean;
+}
 
 const PAGE = 4096;
+const ROUNDS = 1_000;
 
 /** The part of WebAssembly.Memory that is used here: neither Node's types nor the es2023 library know it. */
 interface WasmMemory {
@@ -8,58 +16,46 @@ interface WasmMemory {
 }
 
 /**
- * Shows the library's call sites every kind of region that a real program has, thousands of times each, so that what
- * is measured afterwards is the code of a program that has been running, not of a fresh one.
+ * Shows the library's call sites, and those in `use`, every kind of page that a real program has, a thousand times
+ * each: what is measured afterwards is the code of a program that has been running, not of a fresh one.
+ *
+ * Closures made at one place share what the engine learnt about it. So let `use` call a closure that comes from the
+ * very place where the measured one is made.
  */
-export function pollute(): void {
-  const { WebAssembly } = globalThis as { WebAssembly?: { Memory: new (limits: { initial: number }) => WasmMemory } };
-  if (WebAssembly === undefined) throw new Error('This runtime has no WebAssembly');
-  const wasmMemory = new WebAssembly.Memory({ initial: 1 });
-  const store = new Uint8Array(PAGE);
-  const memories = [
-    GuestMemory.fromRegions([{ start: 0, backing: heap(2 * PAGE) }]),
-    GuestMemory.fromRegions([{ start: 0, backing: shared(2 * PAGE) }]),
-    GuestMemory.fromRegions([{ start: 0, backing: wasm(wasmMemory, 0, 2 * PAGE) }]),
-    GuestMemory.fromRegions([
-      { start: 0, backing: heap(PAGE) },
-      {
-        start: PAGE,
-        backing: callbacks({
-          size: PAGE,
-          read: (offset, dest) => dest.set(store.subarray(offset, offset + dest.length)),
-          write: (offset, src) => store.set(src, offset),
-        }),
-      },
-    ]),
-    GuestMemory.fromRegions([
-      { start: 0, backing: shared(PAGE) },
-      { start: PAGE, backing: bytes(new Uint8Array(PAGE), { readOnly: true }) },
-    ]),
-  ];
-  const block = new Uint8Array(PAGE);
-  const halves = new Uint32Array(2);
-  for (let round = 0; round < 2_000; round++) {
-    for (const memory of memories) {
-      const readOnly =
-        memory.regions.at(-1)?.access === 'r' || memory.regions.at(-1)?.backing.readOnly === true;
-      for (const gpa of [8 * (round % 256), PAGE + 8 * (round % 256)]) {
-        memory.readU32(gpa);
-        memory.readU64Into(gpa, halves);
-        if (gpa < PAGE || !readOnly) {
-          memory.writeU32(gpa, round);
-          memory.writeU64Halves(gpa, round, round);
-        }
-      }
-      if (round % 16 === 0) {
-        memory.readAt(0, block);
-        memory.readAt(PAGE / 2, block);
-        memory.writeAt(0, block);
-        memory.fillAt(0, round & 0xff, PAGE);
-        if (!readOnly) {
-          memory.writeAt(PAGE / 2, block);
-          memory.fillAt(PAGE / 2, round & 0xff, PAGE);
-        }
-      }
-    }
+export function pollute(use: (page: Page) => void): void {
+  const pages = everyKind();
+  for (let round = 0; round < ROUNDS; round++) {
+    for (const page of pages) use(page);
   }
+}
+
+function everyKind(): Page[] {
+  const { WebAssembly } = globalThis as {
+    WebAssembly?: { Memory: new (limits: { initial: number }) => WasmMemory };
+  };
+  if (WebAssembly === undefined) throw new Error('This runtime has no WebAssembly');
+  const store = new Uint8Array(PAGE);
+  const kinds: { backing: MemoryBacking; writable: boolean }[] = [
+    { backing: heap(PAGE), writable: true },
+    { backing: shared(PAGE), writable: true },
+    { backing: bytes(new Uint8Array(new SharedArrayBuffer(PAGE))), writable: true },
+    { backing: wasm(new WebAssembly.Memory({ initial: 1 }), 0, PAGE), writable: true },
+    { backing: bytes(new Uint8Array(PAGE), { readOnly: true }), writable: false },
+    {
+      backing: callbacks({
+        size: PAGE,
+        read: (offset, dest) => dest.set(store.subarray(offset, offset + dest.length)),
+        write: (offset, src) => store.set(src, offset),
+      }),
+      writable: true,
+    },
+  ];
+  return kinds.map(({ backing, writable }) => ({
+    memory: GuestMemory.fromRegions([
+      { start: 0, backing: heap(PAGE) },
+      { start: PAGE, backing },
+    ]),
+    gpa: PAGE,
+    writable,
+  }));
 }

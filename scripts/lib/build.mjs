@@ -2,7 +2,7 @@ import { existsSync, rmSync } from 'node:fs';
 import path from 'node:path';
 import { filesUnder, ROOT } from './paths.mjs';
 import { run } from './run.mjs';
-import { duration, indent, Stop, say } from './say.mjs';
+import { duration, indent, note, Stop } from './say.mjs';
 
 /** The compiler, by its path: what `npx tsc` means can change with what is installed. */
 export const TSC = path.join(ROOT, 'node_modules/typescript/bin/tsc');
@@ -15,7 +15,7 @@ export async function build() {
     process.stderr.write(`${indent(errors)}\n`);
     throw new Stop('Cannot build: the compiler found the errors above');
   }
-  say(`Built in ${duration(performance.now() - start)}`);
+  note(`Built in ${duration(performance.now() - start)}`);
 }
 
 /**

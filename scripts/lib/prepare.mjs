@@ -4,7 +4,7 @@ import { build } from './build.mjs';
 import { readPackage } from './package.mjs';
 import { isMissing, ROOT } from './paths.mjs';
 import { run } from './run.mjs';
-import { duration, indent, Stop, say } from './say.mjs';
+import { duration, indent, note, Stop } from './say.mjs';
 
 const INSTALL_TIMEOUT_MS = 600_000;
 
@@ -35,7 +35,7 @@ export function checkNode(running = process.versions.node, wanted = readPackage(
 /** Runs `npm ci` when there is no node_modules, or one older than the lock file. */
 async function install() {
   if (installedAt() >= statSync(path.join(ROOT, 'package-lock.json')).mtimeMs) return;
-  say('Installing packages (npm ci) ...');
+  note('Installing packages (npm ci) ...');
   const start = performance.now();
   // Nothing we depend on needs its install script: the compilers and koffi come prebuilt.
   const args = ['ci', '--ignore-scripts', '--no-audit', '--no-fund', '--loglevel=error'];
@@ -48,7 +48,7 @@ async function install() {
     process.stderr.write(`${indent(output)}\n`);
     throw new Stop('Cannot install the packages: npm ci failed, its message is above');
   }
-  say(`Installed in ${duration(performance.now() - start)}`);
+  note(`Installed in ${duration(performance.now() - start)}`);
 }
 
 /** @returns {number} when npm last wrote node_modules, 0 if it never finished doing so */

@@ -17,6 +17,15 @@ export function say(line) {
 }
 
 /**
+ * Tells what goes on, on standard error: standard output may be for a program.
+ *
+ * @param {string} line
+ */
+export function note(line) {
+  process.stderr.write(`${line}\n`);
+}
+
+/**
  * Runs a command's body. A `Stop` becomes one line and the exit status; any other error is a defect and keeps its
  * trace.
  *

@@ -205,19 +205,15 @@ export const qemuNote: Layout<QemuNote> = struct({
 /** Linux `struct elf_prstatus` of x86-64: 336 bytes. */
 export const prstatus64: Layout<{ rip: bigint; rsp: bigint; rflags: bigint }> = struct({
   head: bytesField(112),
-  r15to8: array(u64, 8),
-  rax: u64,
-  rcx: u64,
-  rdx: u64,
-  rsi: u64,
-  rdi: u64,
+  /** r15, r14, r13, r12, rbp, rbx, r11, r10, r9, r8, rax, rcx, rdx, rsi, rdi. */
+  general: array(u64, 15),
   origRax: u64,
   rip: u64,
   cs: u64,
   rflags: u64,
   rsp: u64,
   ss: u64,
-  tail: bytesField(64),
+  tail: bytesField(56),
 });
 
 /** Linux `struct elf_prstatus` of i386: 144 bytes. */

@@ -1,6 +1,8 @@
 import type { MemoryImage } from '../image/index.ts';
 import { attachQemu, openImageFile } from '../qemu/index.ts';
+import type { Console, VerbResult } from './action.ts';
 import { CliError } from './cli-error.ts';
+import { ExitStatus } from './exit-status.ts';
 
 /** How a TARGET is to be opened. */
 export interface TargetOptions {
@@ -10,6 +12,26 @@ export interface TargetOptions {
 
 type FileFormat = 'elf-core' | 'raw';
 const FILE_FORMATS: readonly FileFormat[] = ['elf-core', 'raw'];
+
+/**
+ * Opens a TARGET for the time of one verb. Where the verb could not do all that was asked, what is known to be wrong
+ * with the target is said as well.
+ */
+export async function withTarget(
+  console: Console,
+  target: string,
+  options: TargetOptions,
+  use: (image: MemoryImage) => Promise<VerbResult>,
+): Promise<VerbResult> {
+  const image = await openTarget(target, options);
+  try {
+    const status = await use(image);
+    if (status !== ExitStatus.ok) for (const warning of image.warnings) console.notice(warning);
+    return status;
+  } finally {
+    image.close();
+  }
+}
 
 /**
  * Opens a TARGET: `FILE`, `raw:FILE`, or `qemu:PATH` of a QMP socket. The caller closes it.

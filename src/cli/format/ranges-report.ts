@@ -38,3 +38,8 @@ export function rangesReport(ranges: readonly ImageRange[], colors: Colors): str
     }),
   ];
 }
+
+/** The physical memory map as the JSON of `ranges` and `info`; ends are exclusive. */
+export function rangesJson(ranges: readonly ImageRange[]): { start: string; end: string; kind: string }[] {
+  return ranges.map(({ start, end, kind }) => ({ start: hex(start), end: hex(end), kind }));
+}

@@ -8,7 +8,7 @@ import { jsonArray } from '../format/json.ts';
 import { type Mapped, PT_HEADINGS, ptRow } from '../format/pt-report.ts';
 import { hex, plural } from '../format/units.ts';
 import { parseGvaRange, parseLength } from '../parse.ts';
-import { openTarget } from '../target.ts';
+import { withTarget } from '../target.ts';
 import { addAddressSpace, addTarget, type TranslatingOptions } from '../target-options.ts';
 
 const EXAMPLE = `
@@ -45,11 +45,10 @@ interface Tally {
   stoppedAt: bigint | undefined;
 }
 
-async function pt(console: Console, args: readonly string[], options: PtOptions): Promise<VerbResult> {
+function pt(console: Console, args: readonly string[], options: PtOptions): Promise<VerbResult> {
   const wanted = filterOf(options);
   const range = options.range === undefined ? undefined : parseGvaRange(options.range);
-  const image = await openTarget(args[0] ?? '', options);
-  try {
+  return withTarget(console, args[0] ?? '', options, async (image) => {
     const space = chooseAddressSpace(image, options);
     const tally: Tally = { shown: 0, unreadable: 0, stoppedAt: undefined };
     let records: Iterable<MappingRecord> = [];
@@ -67,9 +66,7 @@ async function pt(console: Console, args: readonly string[], options: PtOptions)
       for (const record of records) await console.out.lines([ptRow(record, console.colors)]);
     }
     return conclude(console, tally);
-  } finally {
-    image.close();
-  }
+  });
 }
 
 /** Whether a mapped range is asked for: all the filters that were given hold. */

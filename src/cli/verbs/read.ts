@@ -8,7 +8,7 @@ import { type DumpPiece, hexDump } from '../format/hex-dump.ts';
 import { newTally, type ReadTally, readJson, tallied } from '../format/read-json.ts';
 import { parseGpa, parseLength, parseU64 } from '../parse.ts';
 import { physicalPieces, virtualPieces } from '../pieces.ts';
-import { openTarget } from '../target.ts';
+import { withTarget } from '../target.ts';
 import { addAddressSpace, addTarget, type TranslatingOptions } from '../target-options.ts';
 
 const EXAMPLE = `
@@ -38,7 +38,7 @@ export function registerRead(program: Command): void {
   setAction(addAddressSpace(command).addHelpText('after', EXAMPLE), read);
 }
 
-async function read(console: Console, args: readonly string[], options: ReadOptions): Promise<VerbResult> {
+function read(console: Console, args: readonly string[], options: ReadOptions): Promise<VerbResult> {
   const [target = '', addressText = '', lengthText = DEFAULT_LENGTH] = args;
   const virtual = options.virtual === true;
   const address = virtual ? parseU64(addressText) : BigInt(parseGpa(addressText));
@@ -50,8 +50,7 @@ async function read(console: Console, args: readonly string[], options: ReadOpti
       `Cannot read ${lengthText} bytes at ${addressText}: that ends past the last address`,
     );
   }
-  const image = await openTarget(target, options);
-  try {
+  return withTarget(console, target, options, async (image) => {
     const space = virtual ? chooseAddressSpace(image, options) : undefined;
     const pieces = piecesOf(image, space, address, address + length);
     const tally = newTally();
@@ -62,9 +61,7 @@ async function read(console: Console, args: readonly string[], options: ReadOpti
       await console.out.lines(hexDump(tallied(pieces, tally), { all: options.all === true }));
     }
     return statusOf(tally);
-  } finally {
-    image.close();
-  }
+  });
 }
 
 function piecesOf(

@@ -10,7 +10,7 @@ import { hex, padHex } from '../format/units.ts';
 import { walkJson } from '../format/walk-json.ts';
 import { walkReport } from '../format/walk-report.ts';
 import { parseGpa, parseU64 } from '../parse.ts';
-import { openTarget } from '../target.ts';
+import { withTarget } from '../target.ts';
 import { addAddressSpace, addTarget, type TranslatingOptions } from '../target-options.ts';
 
 const EXAMPLE = `
@@ -36,14 +36,12 @@ export function registerWalk(program: Command): void {
   setAction(addAddressSpace(command).addHelpText('after', EXAMPLE), walk);
 }
 
-async function walk(console: Console, args: readonly string[], options: WalkOptions): Promise<VerbResult> {
+function walk(console: Console, args: readonly string[], options: WalkOptions): Promise<VerbResult> {
   const gva = parseU64(args[1] ?? '');
   const access = accessOf(options);
-  const image = await openTarget(args[0] ?? '', options);
-  try {
+  return withTarget(console, args[0] ?? '', options, async (image) => {
     const space = chooseAddressSpace(image, options);
-    if (space.translator === undefined)
-      return await walkUnpaged(console, image, space, args[1] ?? '', options);
+    if (space.translator === undefined) return walkUnpaged(console, image, space, args[1] ?? '', options);
     const translation = space.translator.translate(gva, access);
     if (options.json === true) await console.out.lines([jsonText(walkJson(translation))]);
     else {
@@ -55,9 +53,7 @@ async function walk(console: Console, args: readonly string[], options: WalkOpti
       ]);
     }
     return statusOf(translation);
-  } finally {
-    image.close();
-  }
+  });
 }
 
 function accessOf(options: WalkOptions): PageAccess {

@@ -144,8 +144,6 @@ export abstract class AtomicAccess extends BulkAccess {
     operation: string,
     callsToo = false,
   ): Region {
-    const quick = access === 'read' ? this.near(gpa, width) : this.nearWritable(gpa, width);
-    if (quick !== undefined) return quick;
     const piece = this.map.pieces[this.settle(gpa, width, access, operation)] as Region;
     const facts = { operation, gpa, length: width };
     const offset = gpa - piece.start;

@@ -10,9 +10,9 @@ import type { Region } from './region.ts';
  * Every operation of {@link GuestMemory} is a few lines on top of it, and what later stands between an access and
  * its bytes (protection, faults, dirty marks) stands here and in {@link Region}.
  *
- * Two roads lead through it. The quick one, `near`, answers with a region in which an aligned scalar is one plain
- * element access; it tries the home region, then a hint. The slow one, `settle` and then the region's methods,
- * serves everything: seams, unaligned scalars, calls, refusals.
+ * Two roads lead through it. The quick one asks a region whether an aligned scalar is one plain element access there
+ * ({@link Region.holds}): first `home`, then `hint`. The slow one, `settle` and then the region's methods, serves
+ * everything: seams, unaligned scalars, calls, refusals.
  */
 export abstract class MemoryDoor {
   /** Name used in errors and listings. */
@@ -37,18 +37,9 @@ export abstract class MemoryDoor {
     this.hintScale = map.hintScale;
   }
 
-  /** The region where a scalar read of `width` bytes is one element access, if a quick look finds it. */
-  protected near(gpa: number, width: number): Region | undefined {
-    if (this.home.holds(gpa, width)) return this.home;
-    const hint = this.hints[((gpa - this.hintStart) * this.hintScale) & 255] as Region;
-    return hint.holds(gpa, width) ? hint : undefined;
-  }
-
-  /** {@link MemoryDoor.near} for a write. */
-  protected nearWritable(gpa: number, width: number): Region | undefined {
-    if (this.home.holdsWritable(gpa, width)) return this.home;
-    const hint = this.hints[((gpa - this.hintStart) * this.hintScale) & 255] as Region;
-    return hint.holdsWritable(gpa, width) ? hint : undefined;
+  /** A region to try when the home region does not hold an address. Any address is answered; nothing is promised. */
+  protected hint(gpa: number): Region {
+    return this.hints[((gpa - this.hintStart) * this.hintScale) & 255] as Region;
   }
 
   /** The region where a whole range is plain mapped bytes, if a quick look finds it. */
@@ -57,7 +48,7 @@ export abstract class MemoryDoor {
     const home = this.home;
     const offset = gpa - home.start;
     if (offset >>> 0 === offset && length <= home.readLimit - offset) return home;
-    const hint = this.hints[((gpa - this.hintStart) * this.hintScale) & 255] as Region;
+    const hint = this.hint(gpa);
     const hintOffset = gpa - hint.start;
     return hintOffset >>> 0 === hintOffset && length <= hint.readLimit - hintOffset ? hint : undefined;
   }
@@ -68,7 +59,7 @@ export abstract class MemoryDoor {
     const home = this.home;
     const offset = gpa - home.start;
     if (offset >>> 0 === offset && length <= home.writeLimit - offset) return home;
-    const hint = this.hints[((gpa - this.hintStart) * this.hintScale) & 255] as Region;
+    const hint = this.hint(gpa);
     const hintOffset = gpa - hint.start;
     return hintOffset >>> 0 === hintOffset && length <= hint.writeLimit - hintOffset ? hint : undefined;
   }
@@ -122,38 +113,38 @@ export abstract class MemoryDoor {
       });
   }
 
-  /** One scalar by the slow road, left in the scratch. Returns 0, its index there. */
-  protected fetch(gpa: number, width: number, operation = 'read'): 0 {
-    const index = this.settle(gpa, width, 'read', operation);
+  /** A scalar by the slow road, left in the scratch. Returns 0, its index there. */
+  protected fetch(gpa: number, width: number): 0 {
+    const index = this.settle(gpa, width, 'read', 'read');
     const piece = this.map.pieces[index] as Region;
     const offset = gpa - piece.start;
     if (width <= piece.size - offset) {
       try {
         piece.fetch(offset, width);
       } catch (cause) {
-        throw this.failure(cause, gpa, width, gpa, operation);
+        throw this.failure(cause, gpa, width, gpa, 'read');
       }
-      this.checkOpen(piece, gpa, width, operation);
+      this.checkOpen(piece, gpa, width, 'read');
     } else {
-      this.gather(gpa, width, operation);
+      this.gather(gpa, width, 'read');
     }
     return 0;
   }
 
-  /** One scalar by the slow road, taken from the scratch. */
-  protected put(gpa: number, width: number, operation = 'write'): void {
-    const index = this.settle(gpa, width, 'write', operation);
+  /** A scalar by the slow road, from the scratch. */
+  protected put(gpa: number, width: number): void {
+    const index = this.settle(gpa, width, 'write', 'write');
     const piece = this.map.pieces[index] as Region;
     const offset = gpa - piece.start;
     if (width <= piece.size - offset) {
       try {
         piece.put(offset, width);
       } catch (cause) {
-        throw this.failure(cause, gpa, width, gpa, operation);
+        throw this.failure(cause, gpa, width, gpa, 'write');
       }
-      this.checkOpen(piece, gpa, width, operation);
+      this.checkOpen(piece, gpa, width, 'write');
     } else {
-      this.scatter(gpa, width, operation);
+      this.scatter(gpa, width, 'write');
     }
   }
 

@@ -113,28 +113,38 @@ export class Region {
     return this.u8;
   }
 
-  /** One scalar of `width` bytes into the scratch: a single element access, or a single call, where it is aligned. */
-  fetch(offset: number, width: number): void {
-    const u8 = this.bytes();
-    const at = offset + this.skew;
-    if (u8 === undefined) this.fallback?.read(offset, scratchBytes(width));
-    else if (at % width !== 0) copyBytes(scratch.u8, 0, u8, offset, width);
-    else if (width === 4) scratch.u32[0] = this.u32[at / 4] as number;
-    else if (width === 8) scratch.u64[0] = this.u64[at / 8] as bigint;
-    else if (width === 2) scratch.u16[0] = this.u16[at / 2] as number;
-    else scratch.u8[0] = u8[offset] as number;
+  /** One aligned element at `offset` from the start of the views into the scratch. */
+  load(offset: number, width: number): void {
+    if (width === 4) scratch.u32[0] = this.u32[offset >>> 2] as number;
+    else if (width === 8) scratch.u64[0] = this.u64[offset >>> 3] as bigint;
+    else if (width === 2) scratch.u16[0] = this.u16[offset >>> 1] as number;
+    else scratch.u8[0] = this.u8[offset] as number;
   }
 
-  /** One scalar of `width` bytes from the scratch, likewise. */
+  /** One aligned element from the scratch. */
+  store(offset: number, width: number): void {
+    if (width === 4) this.u32[offset >>> 2] = scratch.u32[0] as number;
+    else if (width === 8) this.u64[offset >>> 3] = scratch.u64[0] as bigint;
+    else if (width === 2) this.u16[offset >>> 1] = scratch.u16[0] as number;
+    else this.u8[offset] = scratch.u8[0] as number;
+  }
+
+  /** A scalar of `width` bytes into the scratch: a single element access, or a single call, where it is aligned. */
+  fetch(offset: number, width: number): void {
+    const u8 = this.bytes();
+    if (u8 === undefined) this.fallback?.read(offset, scratchBytes(width));
+    else if (width === 1) scratch.u8[0] = u8[offset] as number;
+    else if ((offset + this.skew) % width === 0) this.load(offset + this.skew, width);
+    else copyBytes(scratch.u8, 0, u8, offset, width);
+  }
+
+  /** A scalar of `width` bytes from the scratch, likewise. */
   put(offset: number, width: number): void {
     const u8 = this.bytes();
-    const at = offset + this.skew;
     if (u8 === undefined) this.fallback?.write?.(offset, scratchBytes(width));
-    else if (at % width !== 0) copyBytes(u8, offset, scratch.u8, 0, width);
-    else if (width === 4) this.u32[at / 4] = scratch.u32[0] as number;
-    else if (width === 8) this.u64[at / 8] = scratch.u64[0] as bigint;
-    else if (width === 2) this.u16[at / 2] = scratch.u16[0] as number;
-    else u8[offset] = scratch.u8[0] as number;
+    else if (width === 1) u8[offset] = scratch.u8[0] as number;
+    else if ((offset + this.skew) % width === 0) this.store(offset + this.skew, width);
+    else copyBytes(u8, offset, scratch.u8, 0, width);
   }
 
   /** Copies bytes out of the region. */

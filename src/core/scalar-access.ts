@@ -14,32 +14,38 @@ const TWO_32 = 0x1_0000_0000;
 export abstract class ScalarAccess extends MemoryDoor {
   /** Reads an unsigned 8-bit integer. */
   readU8(gpa: number): number {
-    const region = this.near(gpa, 1);
-    return (region === undefined ? scratch.u8[this.fetch(gpa, 1)] : region.u8[gpa - region.start]) as number;
+    const home = this.home;
+    if (home.holds(gpa, 1)) return home.u8[gpa - home.start] as number;
+    const hint = this.hint(gpa);
+    if (hint.holds(gpa, 1)) return hint.u8[gpa - hint.start] as number;
+    return scratch.u8[this.fetch(gpa, 1)] as number;
   }
 
   /** Reads an unsigned 16-bit integer. */
   readU16(gpa: number): number {
-    const region = this.near(gpa, 2);
-    return (
-      region === undefined ? scratch.u16[this.fetch(gpa, 2)] : region.u16[(gpa - region.start) >>> 1]
-    ) as number;
+    const home = this.home;
+    if (home.holds(gpa, 2)) return home.u16[(gpa - home.start) >>> 1] as number;
+    const hint = this.hint(gpa);
+    if (hint.holds(gpa, 2)) return hint.u16[(gpa - hint.start) >>> 1] as number;
+    return scratch.u16[this.fetch(gpa, 2)] as number;
   }
 
   /** Reads an unsigned 32-bit integer. */
   readU32(gpa: number): number {
-    const region = this.near(gpa, 4);
-    return (
-      region === undefined ? scratch.u32[this.fetch(gpa, 4)] : region.u32[(gpa - region.start) >>> 2]
-    ) as number;
+    const home = this.home;
+    if (home.holds(gpa, 4)) return home.u32[(gpa - home.start) >>> 2] as number;
+    const hint = this.hint(gpa);
+    if (hint.holds(gpa, 4)) return hint.u32[(gpa - hint.start) >>> 2] as number;
+    return scratch.u32[this.fetch(gpa, 4)] as number;
   }
 
   /** Reads an unsigned 64-bit integer as a bigint; {@link readU64Into} and {@link readU64Number} are 3 to 6 times faster. */
   readU64(gpa: number): bigint {
-    const region = this.near(gpa, 8);
-    return (
-      region === undefined ? scratch.u64[this.fetch(gpa, 8)] : region.u64[(gpa - region.start) >>> 3]
-    ) as bigint;
+    const home = this.home;
+    if (home.holds(gpa, 8)) return home.u64[(gpa - home.start) >>> 3] as bigint;
+    const hint = this.hint(gpa);
+    if (hint.holds(gpa, 8)) return hint.u64[(gpa - hint.start) >>> 3] as bigint;
+    return scratch.u64[this.fetch(gpa, 8)] as bigint;
   }
 
   /**
@@ -48,9 +54,7 @@ export abstract class ScalarAccess extends MemoryDoor {
    * Also throws `too-large` for a value above 2^53-1, which a number does not hold exactly.
    */
   readU64Number(gpa: number): number {
-    const region = this.near(gpa, 8);
-    if (region === undefined) this.fetch(gpa, 8);
-    else scratch.u64[0] = region.u64[(gpa - region.start) >>> 3] as bigint;
+    this.load64(gpa);
     const hi = scratch.u32[1] as number;
     if (hi > 0x1f_ffff) throw this.tooLarge(gpa);
     return hi * TWO_32 + (scratch.u32[0] as number);
@@ -58,9 +62,7 @@ export abstract class ScalarAccess extends MemoryDoor {
 
   /** Reads 64 bits as two unsigned halves, low then high, into `halves[0]` and `halves[1]`. Allocates nothing. */
   readU64Into(gpa: number, halves: Uint32Array): void {
-    const region = this.near(gpa, 8);
-    if (region === undefined) this.fetch(gpa, 8);
-    else scratch.u64[0] = region.u64[(gpa - region.start) >>> 3] as bigint;
+    this.load64(gpa);
     halves[0] = scratch.u32[0] as number;
     halves[1] = scratch.u32[1] as number;
   }
@@ -93,59 +95,81 @@ export abstract class ScalarAccess extends MemoryDoor {
 
   /** Reads an IEEE 754 double. */
   readF64(gpa: number): number {
-    const region = this.near(gpa, 8);
-    if (region === undefined) this.fetch(gpa, 8);
-    else scratch.u64[0] = region.u64[(gpa - region.start) >>> 3] as bigint;
+    this.load64(gpa);
     return scratch.f64[0] as number;
   }
 
   /** Writes the low 8 bits of `value`. */
   writeU8(gpa: number, value: number): void {
-    const region = this.nearWritable(gpa, 1);
-    if (region !== undefined) region.u8[gpa - region.start] = value;
-    else {
-      scratch.u8[0] = value;
-      this.put(gpa, 1);
+    const home = this.home;
+    if (home.holdsWritable(gpa, 1)) {
+      home.u8[gpa - home.start] = value;
+      return;
     }
+    const hint = this.hint(gpa);
+    if (hint.holdsWritable(gpa, 1)) {
+      hint.u8[gpa - hint.start] = value;
+      return;
+    }
+    scratch.u8[0] = value;
+    this.put(gpa, 1);
   }
 
   /** Writes the low 16 bits of `value`. */
   writeU16(gpa: number, value: number): void {
-    const region = this.nearWritable(gpa, 2);
-    if (region !== undefined) region.u16[(gpa - region.start) >>> 1] = value;
-    else {
-      scratch.u16[0] = value;
-      this.put(gpa, 2);
+    const home = this.home;
+    if (home.holdsWritable(gpa, 2)) {
+      home.u16[(gpa - home.start) >>> 1] = value;
+      return;
     }
+    const hint = this.hint(gpa);
+    if (hint.holdsWritable(gpa, 2)) {
+      hint.u16[(gpa - hint.start) >>> 1] = value;
+      return;
+    }
+    scratch.u16[0] = value;
+    this.put(gpa, 2);
   }
 
   /** Writes the low 32 bits of `value`. */
   writeU32(gpa: number, value: number): void {
-    const region = this.nearWritable(gpa, 4);
-    if (region !== undefined) region.u32[(gpa - region.start) >>> 2] = value;
-    else {
-      scratch.u32[0] = value;
-      this.put(gpa, 4);
+    const home = this.home;
+    if (home.holdsWritable(gpa, 4)) {
+      home.u32[(gpa - home.start) >>> 2] = value;
+      return;
     }
+    const hint = this.hint(gpa);
+    if (hint.holdsWritable(gpa, 4)) {
+      hint.u32[(gpa - hint.start) >>> 2] = value;
+      return;
+    }
+    scratch.u32[0] = value;
+    this.put(gpa, 4);
   }
 
   /** Writes the low 64 bits of `value`. */
   writeU64(gpa: number, value: bigint): void {
-    const region = this.nearWritable(gpa, 8);
-    if (region !== undefined) region.u64[(gpa - region.start) >>> 3] = value;
-    else {
-      scratch.u64[0] = value;
-      this.put(gpa, 8);
+    const home = this.home;
+    if (home.holdsWritable(gpa, 8)) {
+      home.u64[(gpa - home.start) >>> 3] = value;
+      return;
     }
+    const hint = this.hint(gpa);
+    if (hint.holdsWritable(gpa, 8)) {
+      hint.u64[(gpa - hint.start) >>> 3] = value;
+      return;
+    }
+    scratch.u64[0] = value;
+    this.put(gpa, 8);
   }
 
   /** Writes 64 bits given as two halves of 32, in one store. Allocates nothing. */
   writeU64Halves(gpa: number, lo: number, hi: number): void {
     scratch.u32[0] = lo;
     scratch.u32[1] = hi;
-    const region = this.nearWritable(gpa, 8);
-    if (region === undefined) this.put(gpa, 8);
-    else region.u64[(gpa - region.start) >>> 3] = scratch.u64[0] as bigint;
+    const home = this.home;
+    if (home.holdsWritable(gpa, 8)) home.u64[(gpa - home.start) >>> 3] = scratch.u64[0] as bigint;
+    else this.put(gpa, 8);
   }
 
   /** Writes the low 8 bits of `value`. */
@@ -178,6 +202,21 @@ export abstract class ScalarAccess extends MemoryDoor {
   writeF64(gpa: number, value: number): void {
     scratch.f64[0] = value;
     this.writeU64Halves(gpa, scratch.u32[0] as number, scratch.u32[1] as number);
+  }
+
+  /** 64 bits into the scratch, by one load. */
+  private load64(gpa: number): void {
+    const home = this.home;
+    if (home.holds(gpa, 8)) {
+      scratch.u64[0] = home.u64[(gpa - home.start) >>> 3] as bigint;
+      return;
+    }
+    const hint = this.hint(gpa);
+    if (hint.holds(gpa, 8)) {
+      scratch.u64[0] = hint.u64[(gpa - hint.start) >>> 3] as bigint;
+      return;
+    }
+    this.fetch(gpa, 8);
   }
 
   private tooLarge(gpa: number): Error {

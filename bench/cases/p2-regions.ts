@@ -80,6 +80,7 @@ function measure(name: string, pattern: Pattern, writes: boolean, budget: Budget
     name,
     budget,
     prepare() {
+      pollute();
       const { regions, which, word } = pattern;
       const memory = GuestMemory.fromRegions(
         Array.from({ length: regions }, (_, i) => ({ start: START + i * STRIDE, backing: heap(REGION) })),
@@ -91,10 +92,6 @@ function measure(name: string, pattern: Pattern, writes: boolean, budget: Budget
       }
       const gpas = Float64Array.from(which, (region, i) => START + region * STRIDE + 4 * (word[i] as number));
       const loop = writes ? write : read;
-      const pagePattern = Float64Array.from({ length: OPERATIONS }, (_, i) => REGION + 4 * i);
-      pollute((page) => {
-        if (page.writable || !writes) loop(page.memory, pagePattern)();
-      });
       return {
         operations: OPERATIONS,
         ours: loop(memory, gpas),

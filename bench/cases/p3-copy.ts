@@ -1,6 +1,6 @@
 import { bytes, GuestMemory, heap, type MemoryBacking, shared } from 'guestmem';
 import type { BenchCase, Budget, Measurement } from '../harness/measurement.ts';
-import { type Page, pollute } from '../harness/pollute.ts';
+import { pollute } from '../harness/pollute.ts';
 
 const START = 0x1_0000_0000;
 const BLOCK = 4096;
@@ -54,17 +54,11 @@ function measure(name: string, backing: () => MemoryBacking, writes: boolean, bu
     name,
     ...(budget === undefined ? {} : { budget }),
     prepare() {
+      pollute();
       const memory = GuestMemory.fromRegions([{ start: START, backing: backing() }]);
       const view = Uint8Array.from({ length: BLOCKS * BLOCK }, (_, i) => i * 13);
       memory.writeAt(START, view);
       const loop = writes ? write : read;
-      const polluters = new Map<GuestMemory, () => number>();
-      pollute((page: Page) => {
-        if (writes && !page.writable) return;
-        const use = polluters.get(page.memory) ?? loop(page.memory, page.gpa, 1);
-        polluters.set(page.memory, use);
-        use();
-      });
       return {
         operations: BLOCKS,
         bytes: BLOCK,

@@ -1,6 +1,6 @@
 import { bytes, GuestMemory, type MemoryBacking, shared } from 'guestmem';
 import type { BenchCase, Measurement } from '../harness/measurement.ts';
-import { type Page, pollute } from '../harness/pollute.ts';
+import { pollute } from '../harness/pollute.ts';
 
 const START = 0x1_0000_0000;
 const KIB_4 = 4096;
@@ -31,14 +31,8 @@ function measure(
     name,
     budget: { figure: 'ratio', atMost },
     prepare() {
+      pollute();
       const memory = GuestMemory.fromRegions([{ start: START, backing: backing(length) }]);
-      const polluters = new Map<GuestMemory, () => number>();
-      pollute(({ memory: polluting, gpa, writable }: Page) => {
-        if (!writable) return;
-        const use = polluters.get(polluting) ?? fill(polluting, gpa, KIB_4);
-        polluters.set(polluting, use);
-        use();
-      });
       return {
         operations: 1,
         bytes: length,

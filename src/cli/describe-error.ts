@@ -44,7 +44,7 @@ export function describeError(error: unknown): ErrorReport {
 function commandLine(error: CommanderError): ErrorReport {
   if (error.exitCode === 0) return { status: ExitStatus.ok, line: undefined };
   if (error.code === 'commander.help') return { status: ExitStatus.usage, line: undefined };
-  const text = oneLine(error.message.replace(/^error: /, ''));
+  const text = oneLine(error.message.replace(/^error: /, '')).replace(/\.$/, '');
   const line = `${text.charAt(0).toUpperCase()}${text.slice(1)}`;
   return { status: ExitStatus.usage, line };
 }

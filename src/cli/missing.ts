@@ -1,4 +1,5 @@
-import type { ImageRange, MemoryImage } from '../image/index.ts';
+import type { ImageRange } from '../image/index.ts';
+import { formatSize } from './format/units.ts';
 
 /** What a range that cannot be read is called on the screen. Memory that was never there is `not RAM`. */
 export const ABSENCE: Readonly<Partial<Record<ImageRange['kind'], string>>> = {
@@ -9,9 +10,15 @@ export const ABSENCE: Readonly<Partial<Record<ImageRange['kind'], string>>> = {
 };
 
 /**
- * Whether some of the target's memory was lost: the file ends early, or there is no way to it. A dump that was filtered
- * on purpose is whole: it holds what it was asked to hold.
+ * What was lost of the target's memory, in one line; undefined when nothing was. A dump that was filtered on purpose is
+ * whole: it holds what it was asked to hold.
  */
-export function isPartial(image: MemoryImage): boolean {
-  return image.ranges.some(({ kind }) => kind === 'truncated' || kind === 'unreachable');
+export function describeLoss(ranges: readonly ImageRange[]): string | undefined {
+  const sums = new Map<string, number>();
+  for (const { start, end, kind } of ranges) {
+    const why = kind === 'truncated' || kind === 'unreachable' ? ABSENCE[kind] : undefined;
+    if (why !== undefined) sums.set(why, (sums.get(why) ?? 0) + (end - start));
+  }
+  const parts = [...sums].map(([why, bytes]) => `${formatSize(bytes)} of the target's memory is ${why}`);
+  return parts.length === 0 ? undefined : parts.join('; ');
 }

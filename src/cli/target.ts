@@ -1,8 +1,9 @@
-import type { MemoryImage } from '../image/index.ts';
+import { isImageError, type MemoryImage } from '../image/index.ts';
 import { attachQemu, openImageFile } from '../qemu/index.ts';
 import type { Console, VerbResult } from './action.ts';
 import { CliError } from './cli-error.ts';
 import { ExitStatus } from './exit-status.ts';
+import { describeLoss } from './missing.ts';
 
 /** How a TARGET is to be opened. */
 export interface TargetOptions {
@@ -14,8 +15,8 @@ type FileFormat = 'elf-core' | 'raw';
 const FILE_FORMATS: readonly FileFormat[] = ['elf-core', 'raw'];
 
 /**
- * Opens a TARGET for the time of one verb. Where the verb could not do all that was asked, what is known to be wrong
- * with the target is said as well.
+ * Opens a TARGET for the time of one verb. Where the verb could not do all that was asked and the target has lost some
+ * of its memory, that is said as well.
  */
 export async function withTarget(
   console: Console,
@@ -26,7 +27,8 @@ export async function withTarget(
   const image = await openTarget(target, options);
   try {
     const status = await use(image);
-    if (status !== ExitStatus.ok) for (const warning of image.warnings) console.notice(warning);
+    const loss = status === ExitStatus.ok ? undefined : describeLoss(image.ranges);
+    if (loss !== undefined) console.notice(loss);
     return status;
   } finally {
     image.close();
@@ -46,12 +48,21 @@ export async function openTarget(target: string, options: TargetOptions): Promis
   }
   if (!target.startsWith('raw:')) {
     if (target === '') throw new CliError('usage', 'Cannot open an empty TARGET: want a file or qemu:PATH');
-    return openImageFile(target, format === undefined ? {} : { format });
+    return openFile(target, format);
   }
   if (format !== undefined && format !== 'raw') {
     throw new CliError('usage', `Cannot open ${target} as ${format}: raw: says otherwise`);
   }
   return openImageFile(rest(target, 'raw:'), { format: 'raw' });
+}
+
+function openFile(path: string, format: FileFormat | undefined): MemoryImage {
+  try {
+    return openImageFile(path, format === undefined ? {} : { format });
+  } catch (error) {
+    if (!isImageError(error) || error.code !== 'unknown-format') throw error;
+    throw new CliError('input', `${error.message}: raw:${path}`, { cause: error });
+  }
 }
 
 function rest(target: string, prefix: string): string {

@@ -30,12 +30,9 @@ describe('manners of the command', () => {
       assert.match(top.stdout, new RegExp(`^  ${verb}\\b`, 'm'));
       const help = cli([verb, '--help']);
       assert.equal(help.status, 0, verb);
-      assert.match(help.stdout, new RegExp(`guestmem ${verb}`), verb);
+      assert.match(help.stdout, new RegExp(`^  (?:\\$ )?guestmem ${verb}`, 'm'), verb);
       assert.match(help.stdout, /--debug/, verb);
-    }
-    for (const verb of VERBS.filter((name) => name !== 'vhost-user-blk')) {
-      assert.match(cli([verb, '--help']).stdout, new RegExp(`\\$ guestmem ${verb}`), verb);
-      assert.match(cli([verb, '--help']).stdout, /--json/, verb);
+      if (verb !== 'vhost-user-blk') assert.match(help.stdout, /--json/, verb);
     }
     assert.match(cli(['--version']).stdout, /^\d+\.\d+\.\d+/);
   });
@@ -75,7 +72,7 @@ describe('manners of the command', () => {
     assert.equal(cli([]).status, 2);
   });
 
-  it('C: an input that cannot be used is one line and status 3', async () => {
+  it('C: an input that cannot be used is one line and status 3', () => {
     const folder = join(targets.dir, 'folder');
     mkdirSync(folder);
     const junk = targets.write(
@@ -85,7 +82,8 @@ describe('manners of the command', () => {
     const headers = targets.write('headers.elf', Uint8Array.of(0x7f, 0x45, 0x4c, 0x46, 2, 1, 1));
     const kdump = targets.write('kdump', new TextEncoder().encode(`KDUMP   ${'\0'.repeat(5000)}`));
     const missing = join(targets.dir, 'missing');
-    for (const target of [
+    const verbs = [['info'], ['ranges'], ['pt'], ['read', '0'], ['walk', '0']];
+    const unusable = [
       missing,
       folder,
       junk,
@@ -99,17 +97,16 @@ describe('manners of the command', () => {
       `qemu:${junk}`,
       `qemu:${folder}`,
       '/dev/null',
-    ]) {
-      for (const verb of ['info', 'ranges', 'pt']) {
-        const { status, stdout, stderr } = cli([verb, target]);
-        assert.equal(status, 3, `${verb} ${target}: ${stderr}`);
-        assert.equal(stdout, '', target);
-        assert.match(stderr, /^guestmem: [A-Z][^\n]+[^.\n]\n$/, target);
-        assert.doesNotMatch(stderr, /defect of guestmem/, target);
-      }
-    }
-    assert.equal(cli(['read', missing, '0']).status, 3);
-    assert.equal(cli(['walk', missing, '0']).status, 3);
+    ];
+    // The way in is one and the same for all verbs, so each target goes through another of them.
+    unusable.forEach((target, index) => {
+      const [verb = '', ...rest] = verbs[index % verbs.length] ?? [];
+      const { status, stdout, stderr } = cli([verb, target, ...rest]);
+      assert.equal(status, 3, `${verb} ${target}: ${stderr}`);
+      assert.equal(stdout, '', target);
+      assert.match(stderr, /^guestmem: [A-Z][^\n]+[^.\n]\n$/, target);
+      assert.doesNotMatch(stderr, /defect of guestmem/, target);
+    });
   });
 
   it('I4: a socket that is no QMP server is one line and status 3', async () => {

@@ -78,7 +78,7 @@ describe('guestmem on dumps and raw images', () => {
     it('I1, C: a truncated dump is shown as such, with one line and status 4', () => {
       const result = cli(['ranges', targets.truncated, '--json']);
       assert.equal(result.status, 4);
-      assert.match(result.stderr, /^guestmem: .*cut off.*\n$/);
+      assert.match(result.stderr, /^guestmem: 1 MiB of the target's memory is truncated: .*\n$/);
       assert.deepEqual(json(result), [
         { start: '0x0', end: '0xa0000', kind: 'ram' },
         { start: '0x100000', end: '0x300000', kind: 'ram' },
@@ -131,7 +131,7 @@ describe('guestmem on dumps and raw images', () => {
       assert.equal(status, 4);
       assert.match(stdout, /^0000000000300000 .*\?\?.* truncated$/m);
       assert.match(stdout, /^0000000000400000 .*\?\?.* not RAM$/m);
-      assert.match(stderr, /^guestmem: .*cut off.*\n$/);
+      assert.match(stderr, /^guestmem: 1 MiB of the target's memory is truncated: .*\n$/);
     });
 
     it('C: nothing there at all is status 1', () => {

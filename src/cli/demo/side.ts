@@ -8,7 +8,7 @@ type OfKind<Message, Kind> = Extract<Message, { kind: Kind }>;
 
 /** One side of the demo in a Worker, its messages waited for by kind. */
 export class Side<Message extends { readonly kind: string }> {
-  /** Rejects when this side dies or says that it failed; never resolves. */
+  /** Rejects when this side says that it failed, or ends without its `result`; never resolves. */
   readonly failed: Promise<never>;
   readonly #worker: Worker;
   readonly #unread: Message[] = [];
@@ -20,9 +20,13 @@ export class Side<Message extends { readonly kind: string }> {
     const ending = extname(fileURLToPath(import.meta.url));
     this.#worker = new Worker(new URL(`./${file}${ending}`, import.meta.url), { workerData });
     this.failed = new Promise<never>((_, reject) => {
+      let done = false;
       this.#worker.on('error', reject);
-      this.#worker.on('exit', () => reject(new CliError('input', `The ${file} ended before it was done`)));
+      this.#worker.on('exit', () => {
+        if (!done) reject(new CliError('input', `The demo's ${file} ended before it was done`));
+      });
       this.#worker.on('message', (message: Message) => {
+        done ||= message.kind === 'result';
         if (message.kind === 'failed' && 'message' in message) {
           reject(new CliError('input', `The demo's ${file} failed: ${message.message}`));
         } else this.#deliver(message);

@@ -11,6 +11,7 @@ export interface InfoFacts {
     readonly reason: string;
     readonly machine?: string;
     readonly ranges: readonly ImageRange[];
+    readonly warnings: readonly string[];
   };
   readonly cpus: readonly { readonly cpu: CpuState; readonly mode: PagingMode | undefined }[];
   /** The ways into a live machine, taken and not. */
@@ -27,6 +28,7 @@ export function infoReport({ image, cpus, rungs }: InfoFacts, colors: Colors): s
     ...(image.machine === undefined ? [] : [line('machine', image.machine)]),
     ...rungs.map(({ name, taken, why }) => line(taken ? 'through' : 'not', `${name}: ${why}`)),
     line('memory', memorySummary(image.ranges)),
+    ...image.warnings.map((warning) => line('warning', colors.yellow(warning))),
     ...(cpus.length === 0 ? [line('cpus', 'none recorded: give --cr3 to translate')] : []),
     ...cpus.flatMap(({ cpu, mode }) => [
       line(`cpu ${cpu.index}`, [...registers(cpu), colors.bold(mode?.name ?? 'paging not known')].join('  ')),

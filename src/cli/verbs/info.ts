@@ -6,7 +6,7 @@ import { ExitStatus } from '../exit-status.ts';
 import { infoReport } from '../format/info-report.ts';
 import { jsonText } from '../format/json.ts';
 import { rangesJson } from '../format/ranges-report.ts';
-import { isPartial } from '../missing.ts';
+import { describeLoss } from '../missing.ts';
 import { withTarget } from '../target.ts';
 import { addTarget, type CommonOptions } from '../target-options.ts';
 
@@ -36,6 +36,6 @@ function info(console: Console, args: readonly string[], options: CommonOptions)
       const cpus = image.cpus.map((cpu) => ({ cpu, mode: pagingOf(cpu) }));
       await console.out.lines(infoReport({ image, cpus, rungs }, console.colors));
     }
-    return isPartial(image) ? ExitStatus.partial : ExitStatus.ok;
+    return describeLoss(image.ranges) !== undefined ? ExitStatus.partial : ExitStatus.ok;
   });
 }

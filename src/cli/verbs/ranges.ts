@@ -3,7 +3,7 @@ import { type Console, setAction, type VerbResult } from '../action.ts';
 import { ExitStatus } from '../exit-status.ts';
 import { jsonArray } from '../format/json.ts';
 import { rangesJson, rangesReport } from '../format/ranges-report.ts';
-import { isPartial } from '../missing.ts';
+import { describeLoss } from '../missing.ts';
 import { withTarget } from '../target.ts';
 import { addTarget, type CommonOptions } from '../target-options.ts';
 
@@ -24,6 +24,6 @@ function ranges(console: Console, args: readonly string[], options: CommonOption
     if (options.json === true) await console.out.lines(jsonArray(rangesJson(image.ranges)));
     else await console.out.lines(rangesReport(image.ranges, console.colors));
     if (image.ranges.length === 0) return ExitStatus.notFound;
-    return isPartial(image) ? ExitStatus.partial : ExitStatus.ok;
+    return describeLoss(image.ranges) !== undefined ? ExitStatus.partial : ExitStatus.ok;
   });
 }

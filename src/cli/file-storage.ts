@@ -55,12 +55,12 @@ export class FileStorage implements BlockStorage {
   /**
    * Fills every iovec from `position` on.
    *
-   * @throws {CliError} `input` when the file ends before that, or was closed; and what the system throws.
+   * @throws {CliError} `input` when the file ends before that, or was closed, or when the system refuses.
    */
   readv(position: number, iovecs: readonly Uint8Array[]): void {
     const fd = this.#open();
     transferAll(position, iovecs, (batch, at) => {
-      const count = readvSync(fd, batch, at);
+      const count = this.#try('read', at, () => readvSync(fd, batch, at));
       if (count === 0) throw new CliError('input', `Cannot read ${this.path} at ${at}: the file ends there`);
       return count;
     });
@@ -69,22 +69,27 @@ export class FileStorage implements BlockStorage {
   /**
    * Writes every iovec from `position` on.
    *
-   * @throws {CliError} `input` when opened for reading only, or closed; and what the system throws.
+   * @throws {CliError} `input` when opened for reading only, or closed, or when the system refuses.
    */
   writev(position: number, iovecs: readonly Uint8Array[]): void {
     const fd = this.#open();
     if (this.readOnly)
       throw new CliError('input', `Cannot write ${this.path}: it was opened for reading only`);
     transferAll(position, iovecs, (batch, at) => {
-      const count = writevSync(fd, batch, at);
+      const count = this.#try('write', at, () => writevSync(fd, batch, at));
       if (count === 0) throw new CliError('input', `Cannot write ${this.path} at ${at}: nothing was taken`);
       return count;
     });
   }
 
-  /** Waits until the disk below has the data (`fdatasync`). */
+  /**
+   * Waits until the disk below has the data (`fdatasync`).
+   *
+   * @throws {CliError} `input` when closed, or when the system refuses.
+   */
   flush(): void {
-    fdatasyncSync(this.#open());
+    const fd = this.#open();
+    this.#try('flush', 0, () => fdatasyncSync(fd));
   }
 
   /** Closes the file; safe to call twice. */
@@ -96,6 +101,17 @@ export class FileStorage implements BlockStorage {
 
   [Symbol.dispose](): void {
     this.close();
+  }
+
+  /** Makes a system call; a refusal says which file and where. */
+  #try<Result>(verb: string, position: number, call: () => Result): Result {
+    try {
+      return call();
+    } catch (error) {
+      if (!isSystemError(error)) throw error;
+      const message = `Cannot ${verb} ${this.path} at ${position}: ${systemReason(error)}`;
+      throw new CliError('input', message, { cause: error });
+    }
   }
 
   #open(): number {

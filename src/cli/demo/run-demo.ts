@@ -1,21 +1,12 @@
 import { crc32 } from 'node:zlib';
-import type { GuestMemory } from '../../core/index.ts';
 import { Translator, X86_4LEVEL } from '../../paging/index.ts';
 import { CliError } from '../cli-error.ts';
 import type { FileStorage } from '../file-storage.ts';
-import { formatCount, formatSize, hex } from '../format/units.ts';
+import { dataChecks, markerCheck, plugChecks } from './checks.ts';
 import { Doorbells } from './doorbells.ts';
-import type {
-  DeviceMachine,
-  DeviceMessage,
-  GuestMachine,
-  GuestMessage,
-  GuestResult,
-  Marker,
-  PlugMessage,
-} from './messages.ts';
+import type { DeviceMachine, DeviceMessage, GuestMachine, GuestMessage, PlugMessage } from './messages.ts';
 import { BLOCK_SIZE, makePluggedRam, makeRam, memoryOver, withRam } from './plan.ts';
-import type { Check, DemoReport } from './report.ts';
+import type { DemoReport } from './report.ts';
 import { Side } from './side.ts';
 import { TemporaryDisk } from './temporary-disk.ts';
 
@@ -138,56 +129,6 @@ function countCorrupt(storage: FileStorage, checksums: Uint32Array, options: Dem
     if (index % 256 === 0) options.onProgress(index / checksums.length, 'verify');
   });
   return corrupt;
-}
-
-function dataChecks(result: GuestResult, corrupt: number, blocks: number): Check[] {
-  const distinct = new Set(result.checksums).size;
-  return [
-    {
-      what: 'Every block the guest wrote is in the file',
-      ok: corrupt === 0 && result.checksums.length === blocks,
-      detail: `${formatCount(blocks - corrupt)} of ${formatCount(blocks)} CRC-32 equal, seen from outside`,
-    },
-    {
-      what: 'Every block came back to the guest',
-      ok: result.mismatches === 0,
-      detail: `${formatCount(blocks - result.mismatches)} of ${formatCount(blocks)} CRC-32 equal, seen by the guest`,
-    },
-    {
-      // Equal blocks would hide one read in place of another. Random checksums may collide once in a while.
-      what: 'No two blocks are alike',
-      ok: distinct >= blocks - Math.ceil(blocks / 1000),
-      detail: `${formatCount(distinct)} different checksums`,
-    },
-  ];
-}
-
-function plugChecks(result: GuestResult, inFlight: number): Check[] {
-  const { written, read } = result;
-  return [
-    {
-      what: 'Memory was plugged while the disk worked',
-      ok: inFlight > 0,
-      detail: `${inFlight} requests in flight`,
-    },
-    {
-      what: 'The plugged memory carried traffic both ways',
-      ok: written.pluggedBytes > 0 && read.pluggedBytes > 0,
-      detail: `${formatSize(written.pluggedBytes)} out, ${formatSize(read.pluggedBytes)} in`,
-    },
-  ];
-}
-
-/** Whether the text the guest left is where its page tables say, walked by somebody else. */
-function markerCheck(memory: GuestMemory, marker: Marker, gpa: number | undefined): Check {
-  const expected = new TextEncoder().encode(marker.text);
-  const found =
-    gpa === undefined ? undefined : new TextDecoder().decode(memory.readBytes(gpa, expected.length));
-  return {
-    what: "The guest's page tables lead to its text",
-    ok: gpa === marker.gpa && found === marker.text,
-    detail: gpa === undefined ? 'not mapped' : `${JSON.stringify(found)} at ${hex(gpa)}`,
-  };
 }
 
 /** Shows progress, and notices when there is none for too long. */

@@ -47,8 +47,7 @@ async function demo(
     bytes: sizeOf(options.size),
     directory: tmpdir(),
     onProgress: (part, phase) => console.progress(progressLine(part, phase)),
-  });
-  console.progress('');
+  }).finally(() => console.progress(''));
   const lines = options.json === true ? [jsonText(demoJson(report))] : demoReport(report, console.colors);
   await console.out.lines(lines);
   if (allOk(report)) return ExitStatus.ok;

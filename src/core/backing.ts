@@ -19,6 +19,8 @@ export interface MemoryBacking {
   readonly mapped?: readonly Uint8Array[];
   /** Called where there are no mapped bytes. */
   readonly fallback?: FallbackAccess;
+  /** No other agent, inside this process or outside, can reach the mapped bytes. */
+  readonly exclusive?: boolean;
   /** Writes are `denied`. */
   readonly readOnly?: boolean;
   /** Address at which a device that goes through no IOMMU reaches the first byte. */

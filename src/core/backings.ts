@@ -23,7 +23,12 @@ import { newSharedBytes } from './shared-bytes.ts';
  */
 export function heap(size: number): MemoryBacking {
   checkSize('heap', size);
-  return { kind: 'heap', size, mapped: pieces(size, (length) => new Uint8Array(allocate(length))) };
+  return {
+    kind: 'heap',
+    size,
+    exclusive: true,
+    mapped: pieces(size, (length) => new Uint8Array(allocate(length))),
+  };
 }
 
 /**

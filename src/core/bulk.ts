@@ -79,9 +79,9 @@ function copyBySet(dest: Uint8Array, destAt: number, src: Uint8Array, srcAt: num
 const template = new Uint8Array(0x1_0000);
 let templateValue = 0;
 
-/** Sets `length` bytes to `value` (0 to 255). The caller has checked the range. */
-export function fillBytes(dest: Uint8Array, at: number, value: number, length: number): void {
-  if (buffer === undefined || length <= 64 || !isShared(dest)) {
+/** Sets `length` bytes of shared memory to `value` (0 to 255). The caller has checked the range. */
+export function fillShared(dest: Uint8Array, at: number, value: number, length: number): void {
+  if (buffer === undefined) {
     dest.fill(value, at, at + length);
     return;
   }

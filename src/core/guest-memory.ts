@@ -351,7 +351,7 @@ function allocated(size: number, options: AllocateOptions, start = 0): MemoryBac
       length: size,
     });
   }
-  return { kind: whole.kind, size, mapped: whole.mapped.map((view) => view.subarray(skew)) };
+  return { ...whole, size, mapped: whole.mapped.map((view) => view.subarray(skew)) };
 }
 
 function isScalarSize(size: number): boolean {

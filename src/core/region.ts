@@ -1,9 +1,9 @@
 import type { Access } from './access.ts';
 import type { FallbackAccess, MemoryBacking, WasmWindow } from './backing.ts';
-import { copyBytes, fillBytes, isShared } from './bulk.ts';
+import { copyBytes, fillShared, isShared } from './bulk.ts';
 import { GuestMemoryError } from './errors.ts';
 import { scratch, scratchOfWidth } from './scratch.ts';
-import { wasmBulk } from './wasm-bulk.ts';
+import { type WasmBulk, wasmBulk } from './wasm-bulk.ts';
 
 const NO_BYTES = new Uint8Array(0);
 
@@ -29,13 +29,17 @@ export class Region {
   closed: boolean;
   readonly readOnly: boolean;
   readonly shared: boolean;
+  /** No other agent can reach the bytes: 64 bits may then move as two halves, for nobody sees one without the other. */
+  readonly exclusive: boolean;
   readonly fallback: FallbackAccess | undefined;
   readonly backing: MemoryBacking;
   /** Bytes from the first element of the views to this region's first byte: 0 but where a region begins unaligned. */
   readonly skew: number;
   /** Offset of this region's first byte in its backing. */
   readonly backingOffset: number;
-  readonly window: WasmWindow | undefined;
+  private readonly window: WasmWindow | undefined;
+  /** The engine's own fill, on shared WebAssembly memory. */
+  private readonly bulk: WasmBulk | undefined;
   /** A private WebAssembly.Memory, whose buffer is replaced when it grows. */
   private readonly growing: boolean;
 
@@ -60,6 +64,8 @@ export class Region {
         ? undefined
         : { memory: backing.wasm.memory, offset: backing.wasm.offset + backingOffset };
     this.growing = this.window !== undefined && !this.shared;
+    this.bulk = this.window !== undefined && this.shared ? wasmBulk(this.window.memory) : undefined;
+    this.exclusive = piece !== undefined && backing.exclusive === true && !this.shared;
     this.closed = false;
     this.u8 = view;
     this.skew = view.byteOffset % 8;
@@ -77,8 +83,8 @@ export class Region {
   }
 
   /**
-   * True where a naturally aligned read of `width` bytes at `gpa` is a plain element access here. This one test
-   * refuses NaN, fractions, negatives, overruns and misalignment, above 4 GiB too, for a region is at most 4 GiB.
+   * True where a naturally aligned read of `width` bytes at `gpa` is a plain element access here. These comparisons
+   * refuse NaN, fractions, negatives, overruns and misalignment, above 4 GiB too, for a region is at most 4 GiB.
    */
   holds(gpa: number, width: number): boolean {
     const offset = gpa - this.start;
@@ -165,11 +171,10 @@ export class Region {
   fill(offset: number, value: number, length: number): void {
     const u8 = this.bytes();
     if (u8 === undefined) this.fallback?.write?.(offset, new Uint8Array(length).fill(value));
-    else if (this.shared && this.window !== undefined && length > 64) {
-      const bulk = wasmBulk(this.window.memory);
-      if (bulk === undefined) fillBytes(u8, offset, value, length);
-      else bulk.fill(this.window.offset + offset, value, length);
-    } else fillBytes(u8, offset, value, length);
+    else if (!this.shared || length <= SMALL_FILL) u8.fill(value, offset, offset + length);
+    else if (this.bulk !== undefined && this.window !== undefined) {
+      this.bulk.fill(this.window.offset + offset, value, length);
+    } else fillShared(u8, offset, value, length);
   }
 
   /** True where the two may have host bytes in common; what lies behind calls is not known. */
@@ -195,6 +200,9 @@ export class Region {
 
 /** Kinds whose calls reach the bytes of other regions. */
 const LOOKS_ELSEWHERE: ReadonlySet<string> = new Set(['alias', 'translator']);
+
+/** Up to so many bytes `fill` on shared memory costs less than setting up anything better. */
+const SMALL_FILL = 64;
 
 /** A region of calls is filled by so many bytes at a time, however long the range. */
 export const FILL_CHUNK = 0x1_0000;

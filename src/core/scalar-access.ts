@@ -56,12 +56,18 @@ export abstract class ScalarAccess extends MemoryDoor {
   readU64Number(gpa: number): number {
     this.load64(gpa);
     const hi = scratch.u32[1] as number;
-    if (hi > 0x1f_ffff) throw this.tooLarge(gpa);
-    return hi * TWO_32 + (scratch.u32[0] as number);
+    return hi > 0x1f_ffff ? this.refuseLarge(gpa) : hi * TWO_32 + (scratch.u32[0] as number);
   }
 
   /** Reads 64 bits as two unsigned halves, low then high, into `halves[0]` and `halves[1]`. Allocates nothing. */
   readU64Into(gpa: number, halves: Uint32Array): void {
+    const home = this.home;
+    if (home.exclusive && home.holds(gpa, 8)) {
+      const index = (gpa - home.start) >>> 2;
+      halves[0] = home.u32[index] as number;
+      halves[1] = home.u32[index + 1] as number;
+      return;
+    }
     this.load64(gpa);
     halves[0] = scratch.u32[0] as number;
     halves[1] = scratch.u32[1] as number;
@@ -165,9 +171,15 @@ export abstract class ScalarAccess extends MemoryDoor {
 
   /** Writes 64 bits given as two halves of 32, in one store. Allocates nothing. */
   writeU64Halves(gpa: number, lo: number, hi: number): void {
+    const home = this.home;
+    if (home.exclusive && home.holdsWritable(gpa, 8)) {
+      const index = (gpa - home.start) >>> 2;
+      home.u32[index] = lo;
+      home.u32[index + 1] = hi;
+      return;
+    }
     scratch.u32[0] = lo;
     scratch.u32[1] = hi;
-    const home = this.home;
     if (home.holdsWritable(gpa, 8)) home.u64[(gpa - home.start) >>> 3] = scratch.u64[0] as bigint;
     else this.put(gpa, 8);
   }
@@ -219,15 +231,9 @@ export abstract class ScalarAccess extends MemoryDoor {
     this.fetch(gpa, 8);
   }
 
-  private tooLarge(gpa: number): Error {
-    return this.error(
-      'too-large',
-      `current value 0x${(scratch.u64[0] as bigint).toString(16)}, wanted at most 2^53-1`,
-      {
-        operation: 'read as a number',
-        gpa,
-        length: 8,
-      },
-    );
+  private refuseLarge(gpa: number): never {
+    const value = `0x${(scratch.u64[0] as bigint).toString(16)}`;
+    const facts = { operation: 'read as a number', gpa, length: 8 };
+    throw this.error('too-large', `current value ${value}, wanted at most 2^53-1`, facts);
   }
 }

@@ -1,12 +1,13 @@
 // npm test: installs, builds and runs the tests. Arguments choose the files whose path contains one of them.
-import { runNodeTests } from './lib/node-tests.mjs';
 import { IN_CI, ROOT } from './lib/paths.mjs';
 import { prepare } from './lib/prepare.mjs';
+import { eachAtOnce } from './lib/run.mjs';
 import { duration, main, Stop, say } from './lib/say.mjs';
 import { tell } from './lib/tally.mjs';
-import { allTests } from './lib/test-files.mjs';
+import { describeResult, runTestFile } from './lib/test-file.mjs';
+import { allTests, startsMachines } from './lib/test-files.mjs';
 
-const TIMEOUT_MS = 900_000;
+const FILE_TIMEOUT_MS = 420_000;
 
 await main(async () => {
   await prepare();
@@ -17,18 +18,29 @@ await main(async () => {
   if (files.length === 0) throw new Stop(`No test file matches ${filters.join(', ') || 'anything'}`);
 
   const start = performance.now();
-  const { passed, failed, skipped, output } = await runNodeTests(process.execPath, files, {
-    show: true,
-    timeoutMs: TIMEOUT_MS,
-  });
-  if (output !== '') say(output);
+  const total = { passed: 0, failed: 0, skipped: 0 };
+  /** @param {string} file */
+  const test = async (file) => {
+    const result = await runTestFile('node', process.execPath, file, { timeoutMs: FILE_TIMEOUT_MS });
+    say(describeResult(result));
+    total.passed += result.passed;
+    total.failed += result.failed;
+    total.skipped += result.skipped.length;
+  };
+  await eachAtOnce(
+    files.filter((file) => !startsMachines(file)),
+    test,
+  );
+  // A virtual machine wants the processors for itself.
+  for (const file of files.filter(startsMachines)) await test(file);
+
   // Continuous integration can install everything, so there a test that did not run has failed.
-  const bad = failed + (IN_CI ? skipped.length : 0);
-  if (bad > failed) say(`In CI nothing may be skipped: ${skipped.length} counted as failed`);
-  tell(passed, bad);
+  const failed = total.failed + (IN_CI ? total.skipped : 0);
+  if (failed > total.failed) say(`In CI nothing may be skipped: ${total.skipped} counted as failed`);
+  tell(total.passed, failed);
   const took = duration(performance.now() - start);
   say(
-    `Tests on Node ${process.versions.node}: ${passed} ok, ${bad} not ok, ${skipped.length} skipped (${took})`,
+    `Tests on Node ${process.versions.node}: ${total.passed} ok, ${failed} not ok, ${total.skipped} skipped (${took})`,
   );
-  return bad === 0 ? 0 : 1;
+  return failed === 0 ? 0 : 1;
 });

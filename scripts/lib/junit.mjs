@@ -3,7 +3,7 @@
  * name begins the name of another is one.
  *
  * @param {string} xml
- * @returns {{ passed: number, failed: number, skipped: number }}
+ * @returns {{ passed: number, failed: number, skipped: string[] }}
  */
 export function countCases(xml) {
   const cases = [...xml.matchAll(/<testcase\s([^>]*?)(?:\/>|>([\s\S]*?)<\/testcase>)/g)].map((match) => ({
@@ -12,6 +12,6 @@ export function countCases(xml) {
   }));
   const leaves = cases.filter(({ name }) => !cases.some((other) => other.name.startsWith(`${name} &gt; `)));
   const failed = leaves.filter(({ inner }) => /<(?:failure|error)\b/.test(inner)).length;
-  const skipped = leaves.filter(({ inner }) => /<skipped\b/.test(inner)).length;
-  return { passed: leaves.length - failed - skipped, failed, skipped };
+  const skipped = leaves.filter(({ inner }) => /<skipped\b/.test(inner)).map(({ name }) => name);
+  return { passed: leaves.length - failed - skipped.length, failed, skipped };
 }

@@ -8,7 +8,7 @@ import { availableParallelism } from 'node:os';
  * @property {boolean} timedOut
  */
 
-const SIGNALS = /** @type {Record<string, number>} */ ({
+const SIGNALS = /** @type {const} */ ({
   SIGHUP: 1,
   SIGINT: 2,
   SIGABRT: 6,
@@ -16,6 +16,16 @@ const SIGNALS = /** @type {Record<string, number>} */ ({
   SIGSEGV: 11,
   SIGTERM: 15,
 });
+
+/** What is running now and is not in our process group. @type {Set<import('node:child_process').ChildProcess>} */
+const apart = new Set();
+
+for (const signal of /** @type {const} */ (['SIGHUP', 'SIGINT', 'SIGTERM'])) {
+  process.once(signal, () => {
+    for (const child of apart) killGroup(child);
+    process.exit(128 + SIGNALS[signal]);
+  });
+}
 
 /**
  * Runs a program to its end. It gets no input, and when its time is over it goes with everything it started.
@@ -35,6 +45,7 @@ export function run(command, args, { cwd, env, show = false, timeoutMs = 600_000
       // A group of its own, so that the whole family can be ended. Shown programs stay in ours: Ctrl-C reaches them.
       detached: !show && process.platform !== 'win32',
     });
+    if (!show) apart.add(child);
     let output = '';
     let timedOut = false;
     for (const stream of [child.stdout, child.stderr]) {
@@ -44,33 +55,42 @@ export function run(command, args, { cwd, env, show = false, timeoutMs = 600_000
     }
     const timer = setTimeout(() => {
       timedOut = true;
-      killFamily(child, show);
+      if (show) child.kill('SIGKILL');
+      else killGroup(child);
     }, timeoutMs);
     child.on('error', (error) => {
       clearTimeout(timer);
+      apart.delete(child);
       resolve({ status: 127, output: `${output}Cannot start ${command}: ${error.message}\n`, timedOut });
     });
     child.on('close', (code, signal) => {
       clearTimeout(timer);
+      apart.delete(child);
       if (timedOut) output += `Stopped after ${timeoutMs / 1000} s\n`;
-      resolve({ status: code ?? 128 + (SIGNALS[signal ?? ''] ?? 0), output, timedOut });
+      resolve({ status: code ?? 128 + signalNumber(signal), output, timedOut });
     });
   });
 }
 
 /**
+ * Ends a program and everything that it started.
+ *
  * @param {import('node:child_process').ChildProcess} child
- * @param {boolean} alone whether it shares our group, so that only it may be ended
  */
-function killFamily(child, alone) {
+function killGroup(child) {
   if (child.pid === undefined) return;
   try {
-    if (alone || process.platform === 'win32') child.kill('SIGKILL');
+    if (process.platform === 'win32') child.kill('SIGKILL');
     else process.kill(-child.pid, 'SIGKILL');
   } catch (error) {
     // It ended by itself a moment ago.
     if (!(error instanceof Error && 'code' in error && error.code === 'ESRCH')) throw error;
   }
+}
+
+/** @param {NodeJS.Signals | null} signal */
+function signalNumber(signal) {
+  return Object.entries(SIGNALS).find(([name]) => name === signal)?.[1] ?? 0;
 }
 
 /**

@@ -25,3 +25,8 @@ export function portableTests(root) {
     filesUnder(root, `dist/test/${room}`, (file) => file.endsWith('.test.js')),
   );
 }
+
+/** @param {string} file */
+export function startsMachines(file) {
+  return file.endsWith('.qemu.test.js');
+}

@@ -1,10 +1,10 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { countCases } from '../../scripts/lib/junit.mjs';
-import { runNodeTests } from '../../scripts/lib/node-tests.mjs';
 import { checkNode } from '../../scripts/lib/prepare.mjs';
 import { run } from '../../scripts/lib/run.mjs';
 import { Stop } from '../../scripts/lib/say.mjs';
+import { runTestFile } from '../../scripts/lib/test-file.mjs';
 import { allTests, portableTests } from '../../scripts/lib/test-files.mjs';
 import { project } from './project.mjs';
 
@@ -52,58 +52,68 @@ describe('running a program', () => {
   });
 });
 
-describe('running tests', () => {
-  const HEAD = "import assert from 'node:assert/strict';\nimport { describe, it } from 'node:test';\n";
+describe('running a test file', () => {
+  const HEAD =
+    "import assert from 'node:assert/strict';\nimport { before, describe, it } from 'node:test';\n";
 
-  /** @param {Record<string, string>} files */
-  const runOf = (files) =>
-    runNodeTests(process.execPath, Object.keys(files), {
-      timeoutMs: 60_000,
-      cwd: project({ 'package.json': '{ "type": "module" }', ...files }),
-    });
+  /** @param {string} text */
+  const resultOf = (text) => {
+    const root = project({ 'package.json': '{ "type": "module" }', 'a.test.js': `${HEAD}${text}` });
+    return runTestFile('node', process.execPath, 'a.test.js', { timeoutMs: 60_000, root });
+  };
 
-  it('counts tests, not suites, file by file', async () => {
-    const { passed, failed, skipped, perFile } = await runOf({
-      'a.test.js': `${HEAD}describe('s', () => { it('one', () => {}); describe('t', () => { it('two', () => {}); }); });\n`,
-      'b.test.js': `${HEAD}it('three', () => {});\n`,
-    });
-    assert.deepEqual([passed, failed, skipped.length], [3, 0, 0]);
-    assert.deepEqual(perFile['a.test.js'], { passed: 2, failed: 0, skipped: 0 });
-    assert.deepEqual(perFile['b.test.js'], { passed: 1, failed: 0, skipped: 0 });
+  it('counts tests, not suites', async () => {
+    const { passed, failed, skipped } = await resultOf(
+      "describe('s', () => { it('one', () => {}); describe('t', () => { it('two', () => {}); }); });\nit('three', () => {});\n",
+    );
+    assert.deepEqual([passed, failed, skipped], [3, 0, []]);
   });
 
   it('shows a failure with its whole name and cause', async () => {
-    const { passed, failed, output } = await runOf({
-      'a.test.js': `${HEAD}describe('s', () => { it('one', () => {}); it('two', () => assert.equal(1, 2)); });\n`,
-    });
+    const { passed, failed, output } = await resultOf(
+      "describe('s', () => { it('one', () => {}); it('two', () => assert.equal(1, 2)); });\n",
+    );
     assert.deepEqual([passed, failed], [1, 1]);
     assert.match(output, /FAILED s > two[\s\S]*1 !== 2/);
   });
 
-  it('counts a hook that fails, a file that breaks, leaves early, or has no tests', async () => {
-    for (const [text, pattern] of /** @type {const} */ ([
-      [
-        `${HEAD}import { before } from 'node:test';\ndescribe('s', () => { before(() => { throw new Error('planted'); }); it('one', () => {}); });\n`,
-        /planted/,
-      ],
-      ["throw new Error('planted');\n", /The file itself failed[\s\S]*planted/],
-      [`${HEAD}it('one', () => {});\nsetTimeout(() => process.exit(3), 50);\n`, /The file itself failed/],
-      ['console.log(1);\n', /The file has no tests/],
-    ])) {
-      const { failed, output } = await runOf({ 'a.test.js': text });
-      assert.ok(failed >= 1, text);
+  for (const [what, text, pattern] of /** @type {const} */ ([
+    [
+      'a hook that fails',
+      "describe('s', () => { before(() => { throw new Error('planted'); }); it('one', () => {}); });\n",
+      /planted/,
+    ],
+    ['a file that does not load', "throw new Error('planted');\n", /planted/],
+    [
+      'an error after the tests',
+      "it('one', () => {});\nsetTimeout(() => { throw new Error('planted'); }, 50);\n",
+      /planted/,
+    ],
+    [
+      'a file that leaves early',
+      "it('one', () => {});\nsetTimeout(() => process.exit(3), 50);\n",
+      /failed with status 3/,
+    ],
+    [
+      'a file that leaves early as if all were well',
+      "it('one', async () => { process.exit(0); });\n",
+      /The file has no tests/,
+    ],
+    ['a file without tests', 'console.log(1);\n', /The file has no tests/],
+  ])) {
+    it(`counts ${what} as a failure`, async () => {
+      const { failed, output } = await resultOf(text);
+      assert.ok(failed >= 1);
       assert.match(output, pattern);
-    }
-  });
+    });
+  }
 
   it('keeps the reason of a skip', async () => {
-    const { passed, failed, skipped } = await runOf({
-      'a.test.js': `${HEAD}describe('s', { skip: 'no machine' }, () => { it('one', () => {}); });\nit('two', { skip: 'no disk' }, () => {});\nit('three', { todo: true }, () => {});\nit('four', () => {});\n`,
-    });
+    const { passed, failed, skipped } = await resultOf(
+      "describe('s', { skip: 'no machine' }, () => { it('one', () => {}); });\nit('two', { skip: 'no disk' }, () => {});\nit('three', { todo: true }, () => {});\nit('four', () => {});\n",
+    );
     assert.deepEqual([passed, failed], [1, 0]);
-    assert.match(skipped.join('\n'), /no machine/);
-    assert.match(skipped.join('\n'), /no disk/);
-    assert.match(skipped.join('\n'), /three/);
+    assert.match(skipped.join('\n'), /no machine[\s\S]*two: no disk[\s\S]*three: no reason given/);
   });
 });
 
@@ -133,15 +143,15 @@ describe('counting a JUnit report', () => {
       <testcase name="outer &gt; a" classname="b" time="0.001"></testcase>
       <testcase name="outer &gt; b" classname="b"><failure message="x">y</failure></testcase>
       <testcase name="outer &gt; c" classname="b"><skipped/></testcase>`;
-    assert.deepEqual(countCases(xml), { passed: 1, failed: 1, skipped: 1 });
+    assert.deepEqual(countCases(xml), { passed: 1, failed: 1, skipped: ['outer &gt; c'] });
   });
 
   it('takes those of Bun, and finds none in nothing', () => {
     assert.deepEqual(countCases('<testcase name="a" time="0" /><testcase name="b"><skipped /></testcase>'), {
       passed: 1,
       failed: 0,
-      skipped: 1,
+      skipped: ['b'],
     });
-    assert.deepEqual(countCases(''), { passed: 0, failed: 0, skipped: 0 });
+    assert.deepEqual(countCases(''), { passed: 0, failed: 0, skipped: [] });
   });
 });

@@ -1,47 +1,74 @@
-import { HostError } from './host-error.ts';
-import { libc } from './libc.ts';
+import { EpollSet, makeWatch } from './epoll-set.ts';
+import { type LoopPoll, libc } from './libc.ts';
 import type { Interest, Poller, Watch } from './poller.ts';
 
 /**
  * Polls on the runtime's event loop (Node, Deno). Open watches keep the process running.
  *
- * It rests on koffi's binding of libuv, which is undocumented; the package pins the version it was tested with.
- * Bun has no such poll and would abort, so that there `add` answers `unsupported`.
+ * The event loop watches one descriptor only: that of a set in the kernel which has all others. For koffi's binding of libuv is
+ * undocumented, and ends the process where the loop refuses a descriptor (one that is closed, a regular file, one that is
+ * watched already); the set reports these as errors. Bun has no such binding, and `add` answers `unsupported` there.
  */
 export class EventLoopPoller implements Poller {
-  readonly #watches = new Set<Watch>();
+  readonly #set: EpollSet;
+  readonly #timers = new Set<NodeJS.Timeout>();
+  #loop: LoopPoll | undefined;
+
+  /** @throws HostError `system` where the process has no descriptor left, `no-ffi`, `unsupported` */
+  constructor() {
+    this.#set = new EpollSet();
+  }
 
   add(fd: number, interest: Interest, ready: () => void): Watch {
-    const { readable = false, writable = false } = interest;
-    if (!readable && !writable) {
-      throw new HostError('invalid', `Cannot poll descriptor ${fd}: nothing to wait for`, {
-        operation: 'poll',
-      });
+    const watch = this.#set.add(fd, interest, ready);
+    try {
+      this.#loop ??= libc().loopPoll(this.#set.fd, () => this.#dispatch());
+    } catch (error) {
+      watch.close();
+      throw error;
     }
-    const handle = libc().loopPoll(fd, { readable, writable }, ready);
-    return this.#watch(() => handle.close());
+    return makeWatch(() => {
+      watch.close();
+      if (this.#set.size === 0) this.#leaveLoop();
+    });
   }
 
   every(milliseconds: number, tick: () => void): Watch {
+    this.#set.check();
     const timer = setInterval(tick, milliseconds);
-    return this.#watch(() => clearInterval(timer));
+    this.#timers.add(timer);
+    return makeWatch(() => {
+      clearInterval(timer);
+      this.#timers.delete(timer);
+    });
   }
 
   /** Ends every watch. */
   close(): void {
-    for (const watch of [...this.#watches]) watch.close();
+    for (const timer of this.#timers) clearInterval(timer);
+    this.#timers.clear();
+    this.#leaveLoop();
+    this.#set.close();
   }
 
   [Symbol.dispose](): void {
     this.close();
   }
 
-  #watch(end: () => void): Watch {
-    const close = (): void => {
-      if (this.#watches.delete(watch)) end();
-    };
-    const watch: Watch = { close, [Symbol.dispose]: close };
-    this.#watches.add(watch);
-    return watch;
+  #dispatch(): void {
+    try {
+      // A callback may end all watches, and with them the loop's.
+      this.#set.dispatch(0, () => this.#loop !== undefined);
+    } catch (error) {
+      // Thrown into koffi it would lie there until the next garbage collection, and then abort the process.
+      setImmediate(() => {
+        throw error;
+      });
+    }
+  }
+
+  #leaveLoop(): void {
+    this.#loop?.close();
+    this.#loop = undefined;
   }
 }

@@ -52,8 +52,8 @@ export interface Libc {
   epoll_create1(flags: number): number;
   epoll_ctl(epoll: number, operation: number, fd: number, event: Uint8Array | null): number;
   epoll_wait(epoll: number, events: Uint8Array, count: number, timeout: number): number;
-  /** Calls back on this thread's event loop whenever `fd` is ready. */
-  loopPoll(fd: number, events: { readable: boolean; writable: boolean }, ready: () => void): LoopPoll;
+  /** Calls back on this thread's event loop whenever `fd` is readable. The callback must not throw. */
+  loopPoll(fd: number, ready: () => void): LoopPoll;
 }
 
 /** Structure layouts in this room are those of 64-bit little-endian Linux. */
@@ -126,7 +126,7 @@ function bind(koffi: Koffi): Libc {
     epoll_create1: lib.func('int epoll_create1(int flags)'),
     epoll_ctl: lib.func('int epoll_ctl(int epoll, int operation, int fd, void *event)'),
     epoll_wait: lib.func('int epoll_wait(int epoll, void *events, int count, int timeout)'),
-    loopPoll(fd, events, ready) {
+    loopPoll(fd, ready) {
       if ('bun' in process.versions) {
         // libuv's poll is not implemented there: the process aborts (koffi 3.3.4, Bun 1.4).
         throw new HostError(
@@ -137,7 +137,7 @@ function bind(koffi: Koffi): Libc {
           },
         );
       }
-      return koffi.node.poll(fd, events, ready);
+      return koffi.node.poll(fd, { readable: true }, ready);
     },
   };
 }

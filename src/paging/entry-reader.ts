@@ -1,0 +1,64 @@
+import type { TableReadOps } from './table-ops.ts';
+
+/**
+ * How the walker reaches entries: physical addresses as two 32-bit halves, which stay integers in optimised code
+ * where one number above 2^31 would be a double to be carried (and boxed between calls).
+ */
+export interface EntryReader {
+  /** Physical address of the root table: bits 31:0 and 63:32. */
+  readonly root: Int32Array;
+  /** Called once before a walk. */
+  begin(): void;
+  /** Reads the entry at `hi:lo` into {@link entryHalves}; false where it cannot be read. */
+  load(lo: number, hi: number): boolean;
+  /** False where it is known without reading that some of the `length` bytes at `hi:lo` cannot be read. */
+  covers(lo: number, hi: number, length: number): boolean;
+}
+
+/**
+ * The entry that was read last: bits 31:0, then 63:32. One for the thread, and used before anything else can run. On a
+ * buffer of its own, for small typed arrays live in the engine's heap, where their address is no constant: 8
+ * instructions less per level.
+ */
+export const entryHalves: Uint32Array = new Uint32Array(new ArrayBuffer(8));
+
+/** Stores a physical address as two halves. */
+export function storePhysical(halves: Int32Array, gpa: number): void {
+  halves[0] = gpa % 0x1_0000_0000;
+  halves[1] = Math.floor(gpa / 0x1_0000_0000);
+}
+
+/** Reads through anybody's {@link TableReadOps}. */
+export class OpsEntryReader<TableAddr> implements EntryReader {
+  readonly root: Int32Array = new Int32Array(2);
+  private readonly tables: TableReadOps<TableAddr>;
+  private readonly size: 4 | 8;
+
+  constructor(tables: TableReadOps<TableAddr>, size: 4 | 8) {
+    this.tables = tables;
+    this.size = size;
+  }
+
+  begin(): void {
+    storePhysical(this.root, this.tables.toPhys(this.tables.rootTable()));
+  }
+
+  load(lo: number, hi: number): boolean {
+    const { tables, size } = this;
+    // Entries lie within one table, so the table is its page (its 32 bytes, for PAE's root) and the rest an offset.
+    const table = tables.fromPhys((hi >>> 0) * 0x1_0000_0000 + ((lo & TABLE_MASK) >>> 0));
+    const address = tables.entryAddr(table, lo & ~TABLE_MASK);
+    if (tables.readEntryInto !== undefined) return tables.readEntryInto(address, size, entryHalves);
+    const entry = tables.readEntry(address, size);
+    if (entry === undefined) return false;
+    entryHalves[0] = Number(entry & 0xffff_ffffn);
+    entryHalves[1] = Number((entry >> 32n) & 0xffff_ffffn);
+    return true;
+  }
+
+  covers(): boolean {
+    return true;
+  }
+}
+
+const TABLE_MASK = ~0xfff;

@@ -1,0 +1,42 @@
+export { ACCESS, accessCode, type PageAccess } from './access.ts';
+export type { Mask64 } from './bits.ts';
+export { BufferTables } from './buffer-tables.ts';
+export type { EntryBits, LargePageFeature, LargePages, LevelFormat, PagingFormat } from './format.ts';
+export { FrameRange, type FrameSource } from './frames.ts';
+export { GuestTables, type GuestTablesOptions } from './guest-tables.ts';
+export { createRoot, type MapRequest, type MapResult, map } from './map.ts';
+export type {
+  AliasRange,
+  BudgetSpent,
+  MappedRange,
+  MappingRecord,
+  ReservedRange,
+  UnreadableRange,
+} from './mapping-record.ts';
+export { type MappingsOptions, mappings } from './mappings.ts';
+export { isPagingError, PagingError, type PagingErrorCode, type PagingErrorFacts } from './paging-error.ts';
+export { formatRights, type Rights } from './rights.ts';
+export type { TableOps, TableReadOps } from './table-ops.ts';
+export { type PageTranslator, Tlb } from './tlb.ts';
+export {
+  describeTranslation,
+  type MappedTranslation,
+  type NotCanonical,
+  type PageFault,
+  type PageFaultReason,
+  type TableUnreadable,
+  type Translation,
+  type WalkStep,
+} from './translation.ts';
+export {
+  type AddressTranslator,
+  type MemoryTranslatorInit,
+  type TablesTranslatorInit,
+  Translator,
+  type WalkedPage,
+} from './translator.ts';
+export { VirtualMemory, type VirtualMemoryOptions } from './virtual-memory.ts';
+export type { WalkFault } from './walk-fault.ts';
+export type { X86Controls } from './x86-controls.ts';
+export { FORMATS, X86_4LEVEL, X86_5LEVEL, X86_32, X86_PAE } from './x86-formats.ts';
+export { type PagingMode, type PagingRegisters, pagingModeFromRegisters } from './x86-registers.ts';

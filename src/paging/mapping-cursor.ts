@@ -1,0 +1,229 @@
+import { physical } from './bits.ts';
+import type { CompiledFormat } from './compiled-format.ts';
+import { leafAddress } from './entry-codec.ts';
+import { type EntryReader, entryHalves } from './entry-reader.ts';
+import type { Level } from './level.ts';
+import type { MappingRecord } from './mapping-record.ts';
+import { OpenRange, type RangeKind } from './open-range.ts';
+import { ALL_RIGHTS } from './rights.ts';
+import { addressOf } from './virtual-range.ts';
+
+/** The options of an enumeration, all of them, with page numbers for addresses. */
+export interface CursorOptions {
+  readonly first: number;
+  readonly last: number;
+  readonly coalesce: boolean;
+  readonly budget: number;
+  readonly expandAliases: boolean;
+}
+
+/** What an enumeration works on: the insides of a translator. */
+export interface WalkSource {
+  readonly compiled: CompiledFormat;
+  readonly reader: EntryReader;
+}
+
+/** Where the enumeration stands in the table of one level. */
+interface Frame {
+  readonly level: Level;
+  /** Pages that an entry covers. */
+  readonly span: number;
+  /** Page number of the first address that the table covers. */
+  base: number;
+  tableLo: number;
+  tableHi: number;
+  /** Rights that the entries above leave. */
+  inherited: number;
+  /** Every entry can be read; otherwise each is asked for before. */
+  whole: boolean;
+  index: number;
+  lastIndex: number;
+}
+
+/**
+ * One enumeration, as a state machine over one frame per level: no recursion, and no memory beyond the frames, one
+ * range that may still grow, and the tables that are remembered.
+ */
+export class MappingCursor implements IterableIterator<MappingRecord> {
+  private readonly compiled: CompiledFormat;
+  private readonly reader: EntryReader;
+  private readonly options: CursorOptions;
+  private readonly frames: readonly Frame[];
+  /** First page of each table that is listed in full, by table, level and inherited rights. */
+  private readonly seen: Map<number, number> = new Map();
+  /** Index of the current frame; -1 when all is done. */
+  private depth = -1;
+  private reads = 0;
+  private open: OpenRange | undefined = undefined;
+  /** Complete records that are not handed out yet: two at most. */
+  private readonly ready: MappingRecord[] = [];
+
+  constructor(source: WalkSource, options: CursorOptions) {
+    const { compiled, reader } = source;
+    this.compiled = compiled;
+    this.reader = reader;
+    this.options = options;
+    this.frames = makeFrames(compiled);
+    reader.begin();
+    const rootLo = (reader.root[0] ?? 0) & compiled.rootLo;
+    const rootHi = (reader.root[1] ?? 0) & compiled.rootHi;
+    if (options.first <= options.last) this.enter(0, rootLo, rootHi, 0, ALL_RIGHTS);
+  }
+
+  [Symbol.iterator](): IterableIterator<MappingRecord> {
+    return this;
+  }
+
+  next(): IteratorResult<MappingRecord, undefined> {
+    while (this.ready.length === 0 && this.depth >= 0) this.step();
+    if (this.ready.length === 0) this.flush();
+    const value = this.ready.shift();
+    return value === undefined ? { done: true, value } : { done: false, value };
+  }
+
+  /** Looks at one entry, or leaves a table that is done. */
+  private step(): void {
+    const { compiled, reader, options } = this;
+    const frame = this.frames[this.depth] as Frame;
+    const { level, tableHi, index } = frame;
+    if (index > frame.lastIndex) {
+      this.depth--;
+      return;
+    }
+    const base = frame.base + index * frame.span;
+    const page = Math.max(base, options.first);
+    if (this.reads >= options.budget) {
+      this.flush();
+      this.ready.push({ kind: 'budget', gva: addressOf(compiled.format, page), reads: this.reads });
+      this.depth = -1;
+      return;
+    }
+    this.reads++;
+    frame.index++;
+    const entryAt = frame.tableLo | (index * compiled.format.entrySize);
+    // Asking first costs less than the exception of a read that fails, of which a hostile guest could arrange many.
+    if (
+      !(frame.whole || reader.covers(entryAt, tableHi, compiled.format.entrySize)) ||
+      !reader.load(entryAt, tableHi)
+    ) {
+      this.add('table-unreadable', frame, page, physical(entryAt, tableHi), 0, 0, 0);
+      return;
+    }
+    const lo = (entryHalves[0] as number) | 0;
+    const hi = (entryHalves[1] as number) | 0;
+    if ((lo & compiled.presentMask) === 0) return;
+    const rights = frame.inherited & compiled.rights(lo | level.noRights, hi);
+    if ((((lo & level.tableTestLo) ^ level.tableTestValue) | (hi & level.tableTestHi)) === 0) {
+      this.descend(
+        level.next,
+        lo & compiled.tableAddressLo,
+        hi & compiled.tableAddressHi,
+        base,
+        page,
+        rights,
+      );
+    } else if (
+      (lo & level.leafMask) === 0 ||
+      ((lo & level.leafReservedLo) | (hi & level.leafReservedHi)) !== 0
+    ) {
+      this.add('reserved', frame, page, physical(entryAt, tableHi), 0, 0, 0);
+    } else {
+      this.add('mapped', frame, page, leafAddress(level, lo, hi) + (page - base) * 4096, rights, lo, hi);
+    }
+  }
+
+  /** Goes into a table, or notes that it was listed before. `page` is the first one that was asked for. */
+  private descend(
+    level: Level,
+    tableLo: number,
+    tableHi: number,
+    base: number,
+    page: number,
+    rights: number,
+  ): void {
+    const { options } = this;
+    const table = physical(tableLo, tableHi);
+    const end = base + (this.frames[this.depth] as Frame).span - 1;
+    if (!options.expandAliases) {
+      // A frame number has at most 40 bits: the three fit in a number.
+      const key = (table / 4096) * 64 + level.format.level * 8 + rights;
+      const listed = this.seen.get(key);
+      if (listed !== undefined) {
+        const { format } = this.compiled;
+        this.flush();
+        this.ready.push({
+          kind: 'alias',
+          gva: addressOf(format, page),
+          size: (Math.min(end, options.last) - page + 1) * 4096,
+          of: addressOf(format, listed + page - base),
+          level: level.format.level,
+          table,
+        });
+        return;
+      }
+      // Only what is listed from end to end can be referred to. At most two tables of each level are not.
+      if (base >= options.first && end <= options.last) this.seen.set(key, base);
+    }
+    this.enter(this.depth + 1, tableLo, tableHi, base, rights);
+  }
+
+  private enter(depth: number, tableLo: number, tableHi: number, base: number, inherited: number): void {
+    const frame = this.frames[depth] as Frame;
+    const { first, last } = this.options;
+    const entries = 2 ** frame.level.format.indexBits;
+    this.depth = depth;
+    frame.base = base;
+    frame.tableLo = tableLo;
+    frame.tableHi = tableHi;
+    frame.inherited = inherited;
+    frame.index = Math.max(0, Math.floor((first - base) / frame.span));
+    frame.lastIndex = Math.min(entries - 1, Math.floor((last - base) / frame.span));
+    frame.whole = this.reader.covers(tableLo, tableHi, entries * this.compiled.format.entrySize);
+  }
+
+  private add(
+    kind: RangeKind,
+    frame: Frame,
+    page: number,
+    address: number,
+    rights: number,
+    lo: number,
+    hi: number,
+  ): void {
+    const { level, span, base, index } = frame;
+    // The frame has moved on to the entry after this one.
+    const count = Math.min(base + index * span - 1, this.options.last) - page + 1;
+    const entry = { kind, level, page, count, address, rights, lo, hi };
+    const joins = this.options.coalesce || kind === 'table-unreadable';
+    if (joins && this.open?.join(entry, this.compiled) === true) return;
+    this.flush();
+    this.open = new OpenRange(entry);
+  }
+
+  /** Completes the range that was growing. */
+  private flush(): void {
+    if (this.open !== undefined) this.ready.push(this.open.record(this.compiled));
+    this.open = undefined;
+  }
+}
+
+function makeFrames(compiled: CompiledFormat): Frame[] {
+  const frames: Frame[] = [];
+  let level = compiled.top;
+  for (const { indexBit } of compiled.format.levels) {
+    const span = 2 ** (indexBit - 12);
+    frames.push({
+      level,
+      span,
+      base: 0,
+      tableLo: 0,
+      tableHi: 0,
+      inherited: 0,
+      whole: false,
+      index: 0,
+      lastIndex: -1,
+    });
+    level = level.next;
+  }
+  return frames;
+}

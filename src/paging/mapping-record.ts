@@ -1,0 +1,61 @@
+import type { Rights } from './rights.ts';
+
+/** A range of virtual addresses that is mapped to one contiguous range of physical ones, in pages of one size. */
+export interface MappedRange {
+  readonly kind: 'mapped';
+  readonly gva: bigint;
+  /** Bytes. */
+  readonly size: number;
+  readonly gpa: number;
+  readonly pageSize: number;
+  /** What the tables allow, all levels taken together. */
+  readonly rights: Rights;
+  /** Index into the page attribute table, 0 to 7. */
+  readonly memoryType: number;
+  readonly global: boolean;
+}
+
+/** A table that was listed before, under the same rights: `gva + x` is mapped as `of + x` is. */
+export interface AliasRange {
+  readonly kind: 'alias';
+  readonly gva: bigint;
+  readonly size: number;
+  /** Where the same addresses within the table were listed. */
+  readonly of: bigint;
+  /** Level of the table that is shared. */
+  readonly level: number;
+  /** Guest-physical address of that table. */
+  readonly table: number;
+}
+
+/** Entries that could not be read: what they map is not known. */
+export interface UnreadableRange {
+  readonly kind: 'table-unreadable';
+  readonly gva: bigint;
+  readonly size: number;
+  readonly level: number;
+  /** Guest-physical address of the first of the entries. */
+  readonly address: number;
+}
+
+/** Present entries with reserved bits set: every access faults. */
+export interface ReservedRange {
+  readonly kind: 'reserved';
+  readonly gva: bigint;
+  readonly size: number;
+  readonly level: number;
+  /** Guest-physical address of the first of the entries. */
+  readonly entryAddress: number;
+}
+
+/** The budget is used up, and there is more: always the last record. */
+export interface BudgetSpent {
+  readonly kind: 'budget';
+  /** Where to go on. */
+  readonly gva: bigint;
+  /** Entries that were read. */
+  readonly reads: number;
+}
+
+/** What an enumeration of mappings meets, in the order of addresses. */
+export type MappingRecord = MappedRange | AliasRange | UnreadableRange | ReservedRange | BudgetSpent;

@@ -1,0 +1,29 @@
+import { fromHalves } from './bits.ts';
+import type { PageFaultReason } from './translation.ts';
+
+/**
+ * Why the last `resolve` answered -1: one record per translator, overwritten by the next failure, so that a fault
+ * costs no allocation. Copy what is to be kept.
+ */
+export class WalkFault {
+  /** `none` until the first failure. */
+  kind: 'none' | 'page-fault' | 'not-canonical' | 'table-unreadable' = 'none';
+  /** For a page fault. */
+  reason: PageFaultReason = 'not-present';
+  /** For a page fault: the code that the processor would push; else 0. */
+  errorCode = 0;
+  /** Level of the entry concerned; 0 for an address that is not canonical. */
+  level = 0;
+  /** Guest-physical address of the entry concerned. */
+  entryAddress = 0;
+  /** For a page fault after the leaf was reached: what the tables allow, as a rights code; else -1. */
+  rights = -1;
+  /** The virtual address: bits 31:0 and 63:32. */
+  lo = 0;
+  hi = 0;
+
+  /** The virtual address. */
+  get gva(): bigint {
+    return fromHalves(this.lo, this.hi);
+  }
+}

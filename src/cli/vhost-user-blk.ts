@@ -42,9 +42,7 @@ export function registerVhostUserBlk(program: Command): void {
     .addOption(new Option('--queues <n>', 'request queues').default(1).argParser(parseQueues))
     .option('--require-sealed', 'refuse guest memory that can shrink (it would kill this process)')
     .addHelpText('after', EPILOGUE);
-  setAction<VerbOptions>(command, async (console, args, options) => {
-    if (args.length > 0)
-      throw new CliError('usage', `Cannot use "${args[0]}": vhost-user-blk takes options only`);
+  setAction<VerbOptions>(command, async (console, _args, options) => {
     if (options.serial !== undefined) checkSerial(options.serial);
     await serve(console, options, command.optsWithGlobals<{ debug?: boolean }>().debug === true);
     return ExitStatus.ok;

@@ -169,8 +169,8 @@ describe('a Linux guest on a disk served by guestmem', {
     await guest.waitFor(/^@@ room 0\r?$/m);
     await guest.poweredOff();
     assert.match(guest.console.stdout, /I\/O error, dev vda/);
-    assert.match(server.stderr, /^.*(?:ENOSPC|No space|EFBIG|[Ff]ile too large).*$/m);
-    assert.doesNotMatch(server.stderr, /^\s+at /m, 'no stack trace');
+    // However many requests fail: one line, or the guest could flood the host's log.
+    assert.match(server.stderr, /^guestmem: Cannot write .*(?:no space left|too large).*\n$/);
     await stop(server);
   });
 });

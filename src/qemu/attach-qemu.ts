@@ -74,6 +74,8 @@ function openProcess(path: string, pid: number | undefined): ProcessMemory | str
   try {
     return new ProcessMemory(owner);
   } catch (error) {
-    return `process ${owner} may not be looked into (${reasonOf(error)}): be its user, or root`;
+    const reason = reasonOf(error);
+    if (reason === 'ENOENT') return `there is no process ${owner}`;
+    return `process ${owner} may not be looked into (${reason}): be its user, or root`;
   }
 }

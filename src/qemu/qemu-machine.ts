@@ -125,7 +125,8 @@ export class QemuMachine implements MemoryImage {
     const command = `gva2gpa 0x${BigInt.asUintN(64, gva).toString(16)}`;
     const answer = await this.qmp.monitor(command, cpu);
     if (/^Unmapped\r?$/m.test(answer)) return undefined;
-    const digits = /^gpa: 0x([0-9a-f]{1,13})\r?$/m.exec(answer)?.[1];
+    // Printed with C's %#lx, which leaves the 0x off a zero.
+    const digits = /^gpa: (?:0x)?([0-9a-f]{1,13})\r?$/m.exec(answer)?.[1];
     if (digits !== undefined) return Number.parseInt(digits, 16);
     throw new QmpError('protocol', `QEMU answered '${command}' with '${answer.trim()}' (${this.qmp.path})`, {
       path: this.qmp.path,

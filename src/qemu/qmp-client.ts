@@ -201,7 +201,8 @@ export class QmpClient {
       this.#greeting = undefined;
     } else if (typeof message['event'] === 'string') {
       const event = { event: message['event'], data: message['data'] };
-      for (const listener of this.#listeners) listener(event);
+      // In a turn of its own: what a listener throws is its owner's affair, not the peer's.
+      for (const listener of this.#listeners) queueMicrotask(() => listener(event));
     } else {
       this.#answer(message);
     }
@@ -217,18 +218,20 @@ export class QmpClient {
       if (Number.isInteger(id) && id > 0 && id < this.#nextId) return;
       throw new Error(`an answer to ${id}, which was never asked`);
     }
+    const { command } = waiting;
+    const failed = message['error'];
+    // As long as it waits it is told of everything that goes wrong here.
+    if (!Object.hasOwn(message, 'return') && !isObject(failed)) {
+      throw new Error(`the answer to '${command}' has neither 'return' nor 'error'`);
+    }
     this.#waiting.delete(id);
     if (Object.hasOwn(message, 'return')) {
       this.#settle(waiting, message['return']);
       return;
     }
-    const { command } = waiting;
     clearTimeout(waiting.timer);
-    if (!isObject(message['error']))
-      throw new Error(`the answer to '${command}' has neither 'return' nor 'error'`);
-    const errorClass = text(message['error'], 'class');
-    const what = `QEMU refused '${command}': ${describeError(message['error'])}`;
-    waiting.reject(this.#error('command', what, { command, errorClass }));
+    const what = `QEMU refused '${command}': ${describeError(failed)}`;
+    waiting.reject(this.#error('command', what, { command, errorClass: text(failed, 'class') }));
   }
 
   #settle(waiting: Waiting, value: unknown): void {

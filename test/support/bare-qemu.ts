@@ -1,0 +1,106 @@
+/** A QEMU without an operating system: firmware, or a kernel of our own; for tests of what guestmem sees of a machine. */
+
+import { access, mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { Child } from './child.ts';
+
+/** How the machine's RAM is backed: what its owner chose when starting it. */
+export type RamBacking = 'memfd' | 'file' | 'private';
+
+export interface BareQemuOptions {
+  readonly ram: RamBacking;
+  /** MiB; default 64. */
+  readonly mebibytes?: number;
+  /** For `-kernel`. */
+  readonly kernel?: Uint8Array;
+  /** More of the command line. */
+  readonly args?: readonly string[];
+}
+
+export class BareQemu {
+  readonly child: Child;
+  readonly folder: string;
+  /** The monitor; one client at a time. */
+  readonly qmp: string;
+  /** Behind the RAM, where it is `file`. */
+  readonly ramFile: string;
+
+  private constructor(folder: string, options: BareQemuOptions, kernel: readonly string[]) {
+    const size = options.mebibytes ?? 64;
+    this.folder = folder;
+    this.qmp = join(folder, 'qmp.sock');
+    this.ramFile = join(folder, 'ram');
+    const backend = {
+      memfd: [
+        '-object',
+        `memory-backend-memfd,id=ram0,size=${size}M,share=on`,
+        '-machine',
+        'memory-backend=ram0',
+      ],
+      file: [
+        '-object',
+        `memory-backend-file,id=ram0,size=${size}M,share=on,mem-path=${this.ramFile}`,
+        '-machine',
+        'memory-backend=ram0',
+      ],
+      private: [],
+    }[options.ram];
+    this.child = new Child('qemu-system-x86_64', [
+      ...[
+        '-machine',
+        'q35',
+        '-accel',
+        'tcg',
+        '-m',
+        `${size}M`,
+        '-nodefaults',
+        '-no-user-config',
+        '-display',
+        'none',
+      ],
+      ...['-qmp', `unix:${this.qmp},server=on,wait=off`],
+      ...backend,
+      ...kernel,
+      ...(options.args ?? []),
+    ]);
+  }
+
+  /** Starts it and waits for its monitor. */
+  static async start(options: BareQemuOptions): Promise<BareQemu> {
+    const folder = await mkdtemp(join(tmpdir(), 'bare-qemu-'));
+    const kernel = join(folder, 'kernel');
+    if (options.kernel !== undefined) await writeFile(kernel, options.kernel);
+    const qemu = new BareQemu(folder, options, options.kernel === undefined ? [] : ['-kernel', kernel]);
+    try {
+      await until(() => qemu.#listens(), `QEMU to open its monitor`);
+      return qemu;
+    } catch (error) {
+      await qemu.close();
+      throw error;
+    }
+  }
+
+  async close(): Promise<void> {
+    await this.child.close();
+    await rm(this.folder, { recursive: true, force: true });
+  }
+
+  async #listens(): Promise<boolean> {
+    if (!this.child.running) throw new Error(`QEMU ended: ${this.child.stderr}`);
+    return await access(this.qmp).then(
+      () => true,
+      () => false,
+    );
+  }
+}
+
+/** Asks again and again until the answer is yes. @throws after 30 s, with what was waited for. */
+export async function until(done: () => boolean | Promise<boolean>, what: string): Promise<void> {
+  const deadline = Date.now() + 30_000;
+  while (!(await done())) {
+    if (Date.now() > deadline) throw new Error(`Waited 30 s for ${what}`);
+    await sleep(20);
+  }
+}

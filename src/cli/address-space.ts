@@ -106,7 +106,7 @@ function gather(image: MemoryImage, options: AddressSpaceOptions): KnownRegister
   if (cpu !== undefined) {
     for (const name of REGISTERS) {
       const value = cpu[name];
-      if (value !== undefined) registers.set(name, { value, from: `cpu ${cpu.index}, ${cpu.source}` });
+      if (value !== undefined) registers.set(name, { value, from: `cpu ${cpu.index} (${cpu.source})` });
     }
   }
   for (const text of options.reg ?? []) {
@@ -155,13 +155,15 @@ function missingRoot(image: MemoryImage): CliError {
   return new CliError('usage', 'Cannot translate: the target has no CPU registers, so --cr3 is needed');
 }
 
-/** `x86-4level, cr3 0x104000 (cpu 0, QEMU note v1): CR0.PG set ...`. */
+/** `x86-4level; cr3 0x104000, cr0, cr4 from cpu 0 (QEMU note v1); CR0.PG and CR4.PAE set ...`. */
 function describe(mode: string, { registers }: KnownRegisters, reason: string): string {
   const byOrigin = new Map<string, string[]>();
   for (const [name, { value, from }] of registers) {
-    const said = name === 'cr3' ? `cr3 ${hex(value)}` : name;
-    byOrigin.set(from, [...(byOrigin.get(from) ?? []), said]);
+    const names = byOrigin.get(from) ?? [];
+    if (name === 'cr3') names.unshift(`cr3 ${hex(value)}`);
+    else names.push(name);
+    byOrigin.set(from, names);
   }
-  const origins = [...byOrigin].map(([from, names]) => `${names.join(' ')} from ${from}`);
-  return `${mode}; ${origins.join('; ')}; ${reason}`;
+  const origins = [...byOrigin].map(([from, names]) => `${names.join(', ')} from ${from}`);
+  return [mode, ...origins, reason].join('; ');
 }

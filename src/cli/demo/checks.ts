@@ -1,5 +1,5 @@
 import type { GuestMemory } from '../../core/index.ts';
-import { formatCount, formatSize, hex } from '../format/units.ts';
+import { formatCount, formatSize, hex, plural } from '../format/units.ts';
 import type { GuestResult, Marker } from './messages.ts';
 import type { Check } from './report.ts';
 
@@ -33,7 +33,7 @@ export function plugChecks(result: GuestResult, inFlight: number): Check[] {
     {
       what: 'Memory was plugged while the disk worked',
       ok: inFlight > 0,
-      detail: `${inFlight} requests in flight`,
+      detail: `${plural(inFlight, 'request')} in flight`,
     },
     {
       what: 'The plugged memory carried traffic both ways',

@@ -3,7 +3,7 @@ import type { Transfer } from '../demo/messages.ts';
 import { allOk, type DemoReport } from '../demo/report.ts';
 import type { JsonValue } from './json.ts';
 import { memoryBar } from './memory-bar.ts';
-import { formatCount, formatSize, hex } from './units.ts';
+import { formatCount, formatSize, hex, plural } from './units.ts';
 import { walkJson } from './walk-json.ts';
 import { walkReport } from './walk-report.ts';
 
@@ -34,7 +34,7 @@ export function demoReport(report: DemoReport, colors: Colors): string[] {
     `  ${formatCount(report.requests)} requests, ${formatCount(report.kicks)} kicks, ` +
       `${formatCount(report.interrupts)} interrupts: ${perInterrupt} requests each`,
     '',
-    title('Plugged', `while ${plug.inFlight} requests were in flight`),
+    title('Plugged', `with ${plural(plug.inFlight, 'request')} in flight`),
     `  ${formatSize(plug.end - plug.start)} at ${hex(plug.start)}; ${formatSize(plug.bytesThrough)} went through it`,
     '',
     title('Walk', `of ${hex(report.walk.gva)}, ${report.format.title}, from root ${hex(tables.root)}`),

@@ -41,15 +41,7 @@ export function walkReport(translation: Translation, format: PagingFormat, color
 }
 
 function conclusion(translation: Translation, colors: Colors): string {
-  switch (translation.kind) {
-    case 'mapped': {
-      const page = `${formatSize(translation.pageSize)} page`;
-      return `${colors.bold(`gpa   ${padHex(translation.gpa, 12)}`)}  ${page}  ${formatRights(translation.rights)}`;
-    }
-    case 'table-unreadable':
-      return colors.red(`unknown  ${describeTranslation(translation)}`);
-    case 'page-fault':
-    case 'not-canonical':
-      return colors.red(`fault  ${describeTranslation(translation)}`);
-  }
+  if (translation.kind !== 'mapped') return colors.red(describeTranslation(translation));
+  const page = `${formatSize(translation.pageSize)} page`;
+  return `${colors.bold(`gpa   ${padHex(translation.gpa, 12)}`)}  ${page}  ${formatRights(translation.rights)}`;
 }

@@ -73,15 +73,22 @@ function statusOf(translation: Translation): VerbResult {
   return translation.kind === 'table-unreadable' ? ExitStatus.partial : ExitStatus.notFound;
 }
 
-/** What the tables cannot say: whether the byte at the end, or the table on the way, is in the target at all. */
+/** What the tables alone do not say: is the byte at the end, or the table on the way, absent in the guest or here? */
 function notes(image: MemoryImage, translation: Translation): string[] {
-  if (translation.kind === 'mapped') {
-    const why = whyUnreadable(image, translation.gpa);
-    return why === undefined ? [] : [`      ${why.message}`];
+  switch (translation.kind) {
+    case 'mapped': {
+      const why = whyUnreadable(image, translation.gpa);
+      return why === undefined ? [] : [why.message];
+    }
+    case 'page-fault':
+      return translation.reason === 'not-present' ? ['Absent in the guest: its own tables say so'] : [];
+    case 'table-unreadable': {
+      const why = whyUnreadable(image, translation.address);
+      return [`Absent in the target, the guest may have it: ${why?.message ?? 'the entry cannot be read'}`];
+    }
+    case 'not-canonical':
+      return [];
   }
-  if (translation.kind !== 'table-unreadable') return ['       absent in the guest: its own tables say so'];
-  const why = whyUnreadable(image, translation.address);
-  return [`         absent in the target: ${why?.message ?? 'the entry cannot be read'}`];
 }
 
 /** With paging off a linear address is the physical one, and the guest has no tables to show. */
@@ -103,7 +110,7 @@ async function walkUnpaged(
     console.colors.bold(`gva   ${padHex(gpa)}`),
     console.colors.dim(`paging ${space.origin}`),
     `${console.colors.bold(`gpa   ${padHex(gpa, 12)}`)}  paging is off: linear addresses are physical`,
-    ...(why === undefined ? [] : [`      ${why.message}`]),
+    ...(why === undefined ? [] : [why.message]),
   ]);
   return ExitStatus.ok;
 }

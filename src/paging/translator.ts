@@ -179,10 +179,12 @@ export class Translator<TableAddr = number> implements AddressTranslator {
       level = level.next;
     }
     // The last entry does not point to a table: it is a leaf, or stops the walk.
-    const leaf = entryLo & level.leafMask;
-    if (leaf === 0 || ((entryLo & level.leafReservedLo) | (entryHi & level.leafReservedHi)) !== 0) {
-      const cause = (entryLo & this.presentMask) === 0 ? NOT_PRESENT : RESERVED;
-      return this.stop(cause, level, tableLo, tableHi, lo, hi, access, -1);
+    if ((entryLo & this.presentMask) === 0) {
+      return this.stop(NOT_PRESENT, level, tableLo, tableHi, lo, hi, access, -1);
+    }
+    const reserved = (entryLo & level.leafReservedLo) | (entryHi & level.leafReservedHi);
+    if ((entryLo & level.leafMask) === 0 || reserved !== 0) {
+      return this.stop(RESERVED, level, tableLo, tableHi, lo, hi, access, -1);
     }
     const rights = compiled.rights(andLo, orHi);
     if (

@@ -219,7 +219,7 @@ describe('guestmem on dumps and raw images', () => {
         fault: { kind: 'table-unreadable', level: 3, entryAddress: '0x8000000000' },
       });
       const text = cli(['walk', targets.core, '0x8000000000']);
-      assert.match(text.stdout, /absent in the target/);
+      assert.match(text.stdout, /Absent in the target/);
       assert.doesNotMatch(text.stdout, /Absent in the guest/);
     });
 

@@ -7,7 +7,7 @@ import { fetchRuntime, RUNTIMES } from './lib/runtimes.mjs';
 import { duration, indent, main, Stop, say } from './lib/say.mjs';
 import { tell } from './lib/tally.mjs';
 import { describeResult, runTestFile } from './lib/test-file.mjs';
-import { portableTests } from './lib/test-files.mjs';
+import { portableTests, runsAlone } from './lib/test-files.mjs';
 
 /**
  * @typedef {import('./lib/runtimes.mjs').Runtime} Runtime
@@ -48,9 +48,15 @@ await main(async () => {
     );
     /** @type {Result[]} */
     const results = [];
-    await eachAtOnce(left, async (file) => {
+    /** @param {string} file */
+    const test = async (file) => {
       results.push(await runTestFile(runtime.kind, program, file, { timeoutMs: FILE_TIMEOUT_MS }));
-    });
+    };
+    await eachAtOnce(
+      left.filter((file) => !runsAlone(file)),
+      test,
+    );
+    for (const file of left.filter(runsAlone)) await test(file);
     for (const result of results) compareCounts(result, name, expected);
     const passed = results.reduce((sum, result) => sum + result.passed, 0);
     const skipped = results.reduce((sum, result) => sum + result.skipped.length, 0);

@@ -5,7 +5,7 @@ import { eachAtOnce } from './lib/run.mjs';
 import { duration, main, Stop, say } from './lib/say.mjs';
 import { tell } from './lib/tally.mjs';
 import { describeResult, runTestFile } from './lib/test-file.mjs';
-import { allTests, startsMachines } from './lib/test-files.mjs';
+import { allTests, runsAlone } from './lib/test-files.mjs';
 
 const FILE_TIMEOUT_MS = 420_000;
 
@@ -28,11 +28,10 @@ await main(async () => {
     total.skipped += result.skipped.length;
   };
   await eachAtOnce(
-    files.filter((file) => !startsMachines(file)),
+    files.filter((file) => !runsAlone(file)),
     test,
   );
-  // A virtual machine wants the processors for itself.
-  for (const file of files.filter(startsMachines)) await test(file);
+  for (const file of files.filter(runsAlone)) await test(file);
 
   // Continuous integration can install everything, so there a test that did not run has failed.
   const failed = total.failed + (IN_CI ? total.skipped : 0);

@@ -26,7 +26,11 @@ export function portableTests(root) {
   );
 }
 
-/** @param {string} file */
-export function startsMachines(file) {
-  return file.endsWith('.qemu.test.js');
+/**
+ * Tests that race several threads, or start a virtual machine, want the processors for themselves.
+ *
+ * @param {string} file
+ */
+export function runsAlone(file) {
+  return /\.(?:worker|qemu)\.test\.js$/.test(file);
 }

@@ -95,13 +95,7 @@ function wantsExample(node) {
  * @returns {{ name: string, line: number }[]}
  */
 function undocumentedMembers(node, file, finder) {
-  const inherited = new Set(
-    [...nodes(node['implements']), ...nodes(node['extends'])].flatMap((parent) => {
-      const parentName = nameOf(parent['expression']);
-      const found = parentName === '' ? undefined : finder.find(file, parentName);
-      return found === undefined ? [] : found.parts.flatMap(({ node: of }) => [...documentedMembers(of)]);
-    }),
-  );
+  const inherited = inheritedMembers(node, file, finder);
   const documented = documentedMembers(node);
   return membersOf(node)
     .filter((member) => isCallable(member) && isPublic(member))
@@ -109,6 +103,31 @@ function undocumentedMembers(node, file, finder) {
     .filter(
       ({ name }) => name !== '' && name !== 'constructor' && !documented.has(name) && !inherited.has(name),
     );
+}
+
+/**
+ * What the interfaces and the base class of a declaration document, and theirs.
+ *
+ * @param {SyntaxNode} node
+ * @param {string} file
+ * @param {ExportFinder} finder
+ * @returns {Set<string>}
+ */
+function inheritedMembers(node, file, finder) {
+  const parents = [...nodes(node['implements']), ...nodes(node['extends'])].map((parent) =>
+    nameOf(parent['expression']),
+  );
+  /** @type {Set<string>} */
+  const members = new Set();
+  for (const parent of [...parents, nameOf(node['superClass'])]) {
+    const found = parent === '' ? undefined : finder.find(file, parent);
+    if (found === undefined) continue;
+    for (const { node: of } of found.parts) {
+      for (const member of [...documentedMembers(of), ...inheritedMembers(of, found.file, finder)])
+        members.add(member);
+    }
+  }
+  return members;
 }
 
 /**

@@ -88,7 +88,8 @@ export function* virtualPieces(
 ): Generator<DumpPiece> {
   let at = start;
   while (at < end) {
-    const translation = translator.translate(at);
+    // With EFLAGS.AC, as SMAP is not meant for a person who looks at user pages.
+    const translation = translator.translate(at, { kind: 'read', ac: true });
     const spanEnd =
       translation.kind === 'mapped'
         ? pageEnd(at, translation.pageSize)

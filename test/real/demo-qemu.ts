@@ -98,16 +98,13 @@ async function lookInside(guest: LinuxGuest, busybox: string): Promise<void> {
   await show(['info', target]);
   await show(['ranges', target]);
   await show(['walk', target, kernelAddress]);
-  await show(['walk', target, userAddress, '--user']);
+  await show(['walk', target, userAddress]);
   say();
 
   const qemu = await QmpClient.connect(guest.monitors[1] ?? '');
   try {
-    for (const [address, flags] of [
-      [kernelAddress, []],
-      [userAddress, ['--user']],
-    ] as const) {
-      const { gpa } = await json<{ gpa: string }>(['walk', target, address, ...flags]);
+    for (const address of [kernelAddress, userAddress]) {
+      const { gpa } = await json<{ gpa: string }>(['walk', target, address]);
       const want = /gpa: (0x[0-9a-f]+)/.exec(await qemu.monitor(`gva2gpa ${address}`))?.[1];
       check(gpa === want, `${address} is at ${gpa}; QEMU says ${want}`);
     }

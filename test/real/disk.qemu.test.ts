@@ -170,7 +170,7 @@ describe('a Linux guest on a disk served by guestmem', {
     await guest.poweredOff();
     assert.match(guest.console.stdout, /I\/O error, dev vda/);
     // However many requests fail: one line, or the guest could flood the host's log.
-    assert.match(server.stderr, /^guestmem: Cannot write .*(?:no space left|too large).*\n$/);
+    assert.match(server.stderr, /^guestmem: Cannot write .*(?:no space left|past its limit).*\n$/);
     await stop(server);
   });
 });

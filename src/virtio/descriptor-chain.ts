@@ -94,6 +94,8 @@ export class DescriptorChain {
     this.readableCount = 0;
     this.readableBytes = 0;
     this.writableBytes = 0;
+    // Streams of a chain that turns out to be malformed have nothing, rather than what the one before had.
+    this.rewind();
   }
 
   /** Adds a segment, which the caller has checked. @internal */

@@ -62,9 +62,9 @@ function sleep(bell: number, seen: number, work: () => boolean): void {
   if (Atomics.wait(bells, bell, seen, setup.patience) === 'timed-out') lost++;
 }
 
-/** A planted run has shown what it has to once something was lost. */
+/** One wake-up lost says it all; going on would take a `patience` for each. */
 function over(): boolean {
-  if (lost > 0 && setup.defect !== 'none') Atomics.store(bells, OVER, 1);
+  if (lost > 0) Atomics.store(bells, OVER, 1);
   return Atomics.load(bells, OVER) !== 0;
 }
 

@@ -7,6 +7,7 @@ import { PageCache, type PageCacheOptions } from './page-cache.ts';
 export interface BlobLike {
   readonly size: number;
   readonly name?: string;
+  /** The part from `start` to `end` (exclusive), whose bytes come when they are asked for. */
   slice(start: number, end: number): { arrayBuffer(): Promise<ArrayBuffer> };
 }
 

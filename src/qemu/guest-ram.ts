@@ -1,4 +1,4 @@
-import { hex } from '../core/index.ts';
+import { hex, isGpa } from '../core/index.ts';
 import type { ByteSource, ImageRange } from '../image/index.ts';
 import { FileByteSource } from './file-byte-source.ts';
 import type { FlatRange } from './flat-view.ts';
@@ -60,7 +60,7 @@ export async function reachRam(
       : byProcess(flat, qmp, process));
     const place = report.choose(block, attempts);
     if (place === undefined) {
-      ranges.push({ start, end, kind: 'unreachable', block, note: report.noteOf(attempts) });
+      ranges.push({ start, end, kind: 'unreachable', block, note: noteOf(attempts) });
     } else {
       const range: ImageRange = { start, end, kind, block, offset: place.offset };
       ranges.push(range);
@@ -98,7 +98,7 @@ async function byName(
 ): Promise<Attempts> {
   const file = await namedFile(flat, qmp, named);
   return {
-    'shared-file': typeof file === 'string' ? `${whyNoProcess}; and it has no file by name: ${file}` : file,
+    'shared-file': typeof file === 'string' ? `${whyNoProcess}, nor ${file}` : file,
     'process-memory': whyNoProcess,
   };
 }
@@ -118,7 +118,10 @@ async function hostAddress(flat: FlatRange, qmp: QmpClient): Promise<number | st
   return Number.parseInt(digits, 16);
 }
 
-/** The file of a `memory-backend-file,share=on`, by the path that QEMU was given. */
+/**
+ * The file of a `memory-backend-file,share=on`, by the path that QEMU was given; else what it is not, to stand after
+ * "nor".
+ */
 async function namedFile(
   flat: FlatRange,
   qmp: QmpClient,
@@ -127,17 +130,18 @@ async function namedFile(
   // Older machine types name the block by the whole path of its backend.
   const object = flat.name.startsWith('/objects/') ? flat.name : `/objects/${flat.name}`;
   const path = await property(qmp, object, 'mem-path');
-  if (typeof path !== 'string') return `${object} is no memory-backend-file`;
-  if ((await property(qmp, object, 'share')) !== true) return `${object} is not share=on`;
-  const base = await property(qmp, object, 'offset');
-  const offset = (typeof base === 'number' ? base : 0) + flat.offset;
+  if (typeof path !== 'string') return 'is it a memory-backend-file';
+  if ((await property(qmp, object, 'share')) !== true) return `is ${path} mapped with share=on`;
+  const base = (await property(qmp, object, 'offset')) ?? 0;
+  const offset = typeof base === 'number' ? base + flat.offset : Number.NaN;
+  if (!isGpa(offset)) return `is its offset in ${path} a usable number`;
   try {
     const source = named.get(path) ?? FileByteSource.open(path);
     named.set(path, source);
     if (flat.end - flat.start <= source.size - offset) return { source, offset };
-    return `${path} has ${source.size} bytes, wanted ${flat.end - flat.start} at ${offset}`;
+    return `are its bytes in ${path}, which is too short`;
   } catch (error) {
-    return reasonOf(error);
+    return `can it be read by its name: ${error instanceof Error ? error.message : reasonOf(error)}`;
   }
 }
 
@@ -159,39 +163,48 @@ function kindOf(type: string): 'ram' | 'rom' | 'device' {
 
 /** Keeps account of which rung served which block, and why the other did not. */
 class Report {
-  readonly #served: Record<Rung['name'], Map<string, string>> = {
-    'shared-file': new Map(),
-    'process-memory': new Map(),
-  };
-  readonly #refused: Record<Rung['name'], Map<string, string>> = {
-    'shared-file': new Map(),
-    'process-memory': new Map(),
-  };
+  readonly #served: Blocks = { 'shared-file': new Map(), 'process-memory': new Map() };
+  readonly #refused: Blocks = { 'shared-file': new Map(), 'process-memory': new Map() };
 
   /** The first rung that has the range. */
   choose(block: string, attempts: Attempts): Place | undefined {
     for (const name of RUNGS) {
       const attempt = attempts[name];
       if (typeof attempt !== 'string') {
-        this.#served[name].set(block, attempt.source.name);
+        note(this.#served[name], attempt.source.name, block);
         return attempt;
       }
-      this.#refused[name].set(block, attempt);
+      note(this.#refused[name], attempt, block);
     }
     return undefined;
   }
 
-  noteOf(attempts: Attempts): string {
-    return [...new Set(RUNGS.map((name) => attempts[name]))].join('; ');
-  }
-
   rungs(): Rung[] {
     return RUNGS.map((name) => {
-      const served = [...this.#served[name]].map(([block, file]) => `${block} from ${file}`);
-      const refused = [...this.#refused[name]].map(([block, why]) => `not ${block}: ${why}`);
+      const served = [...this.#served[name]].map(([file, blocks]) => `${list(blocks)} from ${file}`);
+      const refused = [...this.#refused[name]].map(([why, blocks]) => `not ${list(blocks)}: ${why}`);
       return { name, taken: served.length > 0, why: [...served, ...refused].join('; ') || 'not needed' };
     });
   }
 }
 
+/** By rung: the blocks that share a file, or a reason. */
+type Blocks = Record<Rung['name'], Map<string, Set<string>>>;
+
 const RUNGS = ['shared-file', 'process-memory'] as const;
+
+function note(groups: Map<string, Set<string>>, key: string, block: string): void {
+  groups.set(key, (groups.get(key) ?? new Set()).add(block));
+}
+
+function list(blocks: ReadonlySet<string>): string {
+  return [...blocks].join(', ');
+}
+
+/** Why no rung has the range. A reason that another one contains is not told twice. */
+function noteOf(attempts: Attempts): string {
+  const reasons = RUNGS.map((name) => attempts[name]).filter((attempt) => typeof attempt === 'string');
+  return reasons
+    .filter((reason, i) => !reasons.some((other, j) => j < i && other.includes(reason)))
+    .join('; ');
+}

@@ -14,9 +14,12 @@ export interface Mapping {
   readonly path: string;
 }
 
-const LINE = /^([0-9a-f]+)-([0-9a-f]+) ..(?:.)([sp]) ([0-9a-f]+) ([0-9a-f]+:[0-9a-f]+) (\d+) *(.*)$/;
+const LINE = /^([0-9a-f]+)-([0-9a-f]+) r..([sp]) ([0-9a-f]+) ([0-9a-f]+:[0-9a-f]+) (\d+) *(.*)$/;
 
-/** Parses the whole file. Lines of addresses above 2^53 (the vsyscall page) are left out. */
+/**
+ * Parses the whole file, as far as it can be read and lies below 2^53 (the vsyscall page does not). Neighbours that go
+ * on with the same file, or with nothing, are one: the kernel splits a mapping where advice or NUMA policy change.
+ */
 export function parseMaps(listing: string): Mapping[] {
   const mappings: Mapping[] = [];
   for (const line of listing.split('\n')) {
@@ -32,9 +35,19 @@ export function parseMaps(listing: string): Mapping[] {
       inode: BigInt(inode),
       path,
     };
-    if (Number.isSafeInteger(mapping.end) && Number.isSafeInteger(mapping.offset)) mappings.push(mapping);
+    if (!Number.isSafeInteger(mapping.end) || !Number.isSafeInteger(mapping.offset)) continue;
+    const last = mappings.at(-1);
+    if (last !== undefined && goesOn(last, mapping))
+      mappings[mappings.length - 1] = { ...last, end: mapping.end };
+    else mappings.push(mapping);
   }
   return mappings;
+}
+
+function goesOn(last: Mapping, next: Mapping): boolean {
+  const sameFile = last.device === next.device && last.inode === next.inode && last.path === next.path;
+  if (!sameFile || last.end !== next.start || last.shared !== next.shared) return false;
+  return last.inode === 0n || last.offset + (last.end - last.start) === next.offset;
 }
 
 /** The mapping that has all of `length` bytes at `address`. */

@@ -72,6 +72,7 @@ export class QemuMachine implements MemoryImage {
     return this.#now.memory;
   }
 
+  /** Registers of every processor, as `info registers` printed them. */
   get cpus(): readonly CpuState[] {
     return this.#now.cpus;
   }
@@ -177,10 +178,12 @@ export class QemuMachine implements MemoryImage {
 
 function warningsOf(ranges: readonly ImageRange[], cpus: readonly CpuState[]): string[] {
   const warnings: string[] = [];
-  const missing = new Map(
-    ranges.flatMap(({ kind, block, note }) => (kind === 'unreachable' ? [[block, note]] : [])),
-  );
-  for (const [block, note] of missing) warnings.push(`Memory "${block}" is out of reach: ${note}`);
+  const missing = new Map<string, Set<string>>();
+  for (const { kind, block = '', note = '' } of ranges) {
+    if (kind === 'unreachable') missing.set(note, (missing.get(note) ?? new Set()).add(block));
+  }
+  for (const [note, blocks] of missing)
+    warnings.push(`Memory ${[...blocks].join(', ')} is out of reach: ${note}`);
   if (cpus.length === 0) warnings.push("QEMU's 'info registers -a' names no processors");
   else if (cpus.some((cpu) => cpu.cr3 === undefined)) {
     warnings.push('Registers that choose the page tables have to be given: those QEMU prints are not of x86');

@@ -32,7 +32,7 @@ export function socketOwners(path: string): SocketOwners {
     else if (bound.some((socket) => links.has(`socket:[${socket.inode}]`) && isAt(socket, pid, path)))
       pids.push(pid);
   }
-  const why = `no process that we may look into holds the socket (the descriptors of ${closed} processes are closed to us: be QEMU's user, or root)`;
+  const why = `no process that we may look into holds ${path} (${closed} are closed to us: be QEMU's user, or root)`;
   return { pids, why };
 }
 

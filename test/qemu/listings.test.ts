@@ -170,6 +170,28 @@ ffffffffff600000-ffffffffff601000 --xp 00000000 00:00 0                  [vsysca
     );
   });
 
+  it('I4: joins neighbours that go on with the same file or with nothing, and no others', () => {
+    const joined = parseMaps(`1000-2000 rw-s 00000000 00:01 7 /memfd:ram (deleted)
+2000-4000 rw-s 00001000 00:01 7 /memfd:ram (deleted)
+4000-5000 rw-s 00000000 00:01 7 /memfd:ram (deleted)
+5000-6000 rw-s 00001000 00:01 8 /memfd:ram (deleted)
+6000-7000 rw-p 00000000 00:00 0
+7000-8000 r--p 00000000 00:00 0
+8000-9000 ---p 00000000 00:00 0
+9000-a000 rw-p 00000000 00:00 0
+`);
+    assert.deepEqual(
+      joined.map(({ start, end }) => [start, end]),
+      [
+        [0x1000, 0x4000],
+        [0x4000, 0x5000],
+        [0x5000, 0x6000],
+        [0x6000, 0x8000],
+        [0x9000, 0xa000],
+      ],
+    );
+  });
+
   it('I4: finds the mapping that has the whole of a range', () => {
     const mappings = parseMaps(listing);
     assert.equal(mappingOf(mappings, 0x7f83_ec00_0000, 0x400_0000), mappings[1]);

@@ -61,7 +61,7 @@ for (const [ram, file] of [
         assert.equal(own?.taken, true, 'the firmware is never shared');
         const block = ram === 'private' ? 'pc.ram' : 'ram0';
         const why = (ram === 'private' ? own : shared)?.why ?? '';
-        assert(why.startsWith(`${block} from `) && why.includes(file), why);
+        assert(why.startsWith(block) && why.split(';')[0]?.includes(file), why);
         if (ram === 'private')
           assert.match(shared?.why ?? '', /not pc\.ram: it is anonymous memory; start QEMU with .*share=on/);
         assert.deepEqual(machine.warnings, []);
@@ -241,7 +241,7 @@ describe('attaching to a QEMU', { skip }, () => {
     const machine = await attachQemu(qemu.qmp, { pid: process.pid });
     assert(machine.ranges.some(({ kind }) => kind === 'unreachable'));
     assert(!machine.ranges.some(({ kind }) => kind === 'ram'));
-    assert.match(machine.warnings[0] ?? '', /^Memory "ram0" is out of reach: /);
+    assert.match(machine.warnings[0] ?? '', /^Memory ram0 is out of reach: /);
     assert.throws(
       () => machine.memory.readU8(0x1000),
       (error) =>
@@ -260,7 +260,7 @@ describe('attaching to a QEMU', { skip }, () => {
       assert.equal(machine.pid, undefined);
       assert.match(
         machine.rungs[0]?.why ?? '',
-        /^ram0 from .*\/ram; .*not pc\.bios: there is no process 1073741824; and it has no file by name: /,
+        /^ram0 from .*\/ram; not .*pc\.bios: there is no process 1073741824, nor is it a memory-backend-file/,
       );
       const expected = parseXp(await machine.monitor('xp /512gx 0xf0000'));
       assert.deepEqual(Buffer.from(machine.memory.readBytes(0xf_0000, 4096)), Buffer.from(expected));

@@ -82,18 +82,22 @@ export interface GvaRange {
 }
 
 /**
- * Reads `START-END` (END exclusive) or `START+LENGTH`.
+ * Reads `START-END` (END exclusive), `START+LENGTH`, or `START-` for everything from there on.
  *
- * @throws {CliError} `usage` when the text is anything else, or the range is empty.
+ * @throws {CliError} `usage` when the text is anything else, or the range is empty or ends past 2^64.
  */
 export function parseGvaRange(text: string): GvaRange {
-  const parts = /^([^-+]+)([-+])(.+)$/.exec(text);
+  const parts = /^([^-+]+)([-+])(.*)$/.exec(text);
   const [first, sign, second] = [parts?.[1], parts?.[2], parts?.[3]];
   if (first === undefined || second === undefined) {
     throw new CliError('usage', `Cannot use ${quote(text)} as a range: want START-END or START+LENGTH`);
   }
   const start = parseU64(first);
-  const end = sign === '+' ? start + parseLength(second) : parseU64(second);
+  const toEnd = sign === '-' && second === '';
+  const end = toEnd ? MAX_U64 + 1n : sign === '+' ? start + parseLength(second) : parseU64(second);
+  if (end > MAX_U64 + 1n) {
+    throw new CliError('usage', `Cannot use ${quote(text)} as a range: it ends past 2^64`);
+  }
   if (end <= start) throw new CliError('usage', `Cannot use ${quote(text)} as a range: it is empty`);
   return { start, end };
 }

@@ -84,7 +84,9 @@ describe('parse', () => {
       start: 0xffffffff80000000n,
       end: 0xffffffff80100000n,
     });
-    for (const junk of ['', '5', '0x2000-0x1000', '1-1', '1+0', '-1', '1--2', 'a-b']) {
+    assert.deepEqual(parseGvaRange('0x1000-'), { start: 0x1000n, end: 1n << 64n });
+    assert.throws(() => parseGvaRange('0xffffffffffffffff+2'), usage(/ends past 2\^64/));
+    for (const junk of ['', '5', '5+', '-', '0x2000-0x1000', '1-1', '1+0', '-1', '1--2', 'a-b']) {
       assert.throws(() => parseGvaRange(junk), usage(/Cannot use/), junk);
     }
   });

@@ -33,7 +33,7 @@ export function registerPt(program: Command): void {
     .option('--user', 'only what user code may reach')
     .option('--supervisor', 'only what user code may not reach')
     .option('--wx', 'only what can be both written and executed')
-    .option('--range <start-end>', 'only within START-END (END exclusive) or START+LENGTH')
+    .option('--range <start-end>', 'only within START-END (END exclusive), START+LENGTH, or START-')
     .option('--size <size>', 'only pages of this size: 4K, 2M, 4M or 1G');
   setAction(addAddressSpace(command).addHelpText('after', EXAMPLE), pt);
 }
@@ -51,12 +51,10 @@ function pt(console: Console, args: readonly string[], options: PtOptions): Prom
   return withTarget(console, args[0] ?? '', options, async (image) => {
     const space = chooseAddressSpace(image, options);
     const tally: Tally = { shown: 0, unreadable: 0, stoppedAt: undefined };
-    let records: Iterable<MappingRecord> = [];
-    if (space.translator === undefined) console.notice('Paging is off: there are no tables to list');
-    else {
-      const bounds = range === undefined ? {} : { first: range.start, last: range.end - 1n };
-      records = counted(mappings(space.translator, { ...bounds, expandAliases: true }), wanted, tally);
-    }
+    const bounds = range === undefined ? {} : { first: range.start, last: range.end - 1n };
+    const all =
+      space.translator === undefined ? [] : mappings(space.translator, { ...bounds, expandAliases: true });
+    const records = counted(all, wanted, tally);
     if (options.json === true) await console.out.lines(jsonArray(jsonOf(records)));
     else {
       await console.out.lines([
@@ -64,6 +62,10 @@ function pt(console: Console, args: readonly string[], options: PtOptions): Prom
         console.colors.dim(PT_HEADINGS),
       ]);
       for (const record of records) await console.out.lines([ptRow(record, console.colors)]);
+    }
+    if (space.translator === undefined) {
+      console.notice('Paging is off: there are no tables to list');
+      return ExitStatus.notFound;
     }
     return conclude(console, tally);
   });
@@ -118,7 +120,7 @@ function* jsonOf(records: Iterable<MappingRecord>) {
 function conclude(console: Console, tally: Tally): VerbResult {
   if (tally.stoppedAt !== undefined) {
     console.notice(
-      `Stopped at ${hex(tally.stoppedAt)}: too many entries; go on with --range ${hex(tally.stoppedAt)}-END`,
+      `Stopped at ${hex(tally.stoppedAt)}: too many entries; go on with --range ${hex(tally.stoppedAt)}-`,
     );
   }
   if (tally.unreadable > 0)

@@ -111,7 +111,11 @@ export class MappingCursor implements IterableIterator<MappingRecord> {
     }
     const lo = (entryHalves[0] as number) | 0;
     const hi = (entryHalves[1] as number) | 0;
-    if ((lo & compiled.presentMask) === 0) return;
+    if ((lo & compiled.presentMask) === 0) {
+      // A gap: the range before it is complete, and need not wait for the next one.
+      this.flush();
+      return;
+    }
     const rights = frame.inherited & compiled.rights(lo | level.noRights, hi);
     if ((((lo & level.tableTestLo) ^ level.tableTestValue) | (hi & level.tableTestHi)) === 0) {
       this.descend(

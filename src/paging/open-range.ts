@@ -45,7 +45,7 @@ export class OpenRange {
       if (entry.address !== first.address + count * 4096 || entry.rights !== first.rights) return false;
       if (((entry.lo ^ first.lo) & entry.level.attributeMask) !== 0) return false;
     } else {
-      // Entries of one table follow each other; those of another table are another record.
+      // Entries that follow each other in memory too: one hole in it, however many tables lie there.
       const entries = Math.ceil(count / (entry.level.pageSize / 4096));
       if (entry.address !== first.address + entries * format.entrySize) return false;
     }

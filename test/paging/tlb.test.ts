@@ -1,0 +1,146 @@
+import assert from 'node:assert/strict';
+import { describe, it } from 'node:test';
+import fc from 'fast-check';
+import { GuestMemory } from '../../src/core/index.ts';
+import {
+  ACCESS,
+  accessCode,
+  createRoot,
+  FORMATS,
+  FrameRange,
+  GuestTables,
+  map,
+  type PageAccess,
+  type PagingFormat,
+  Tlb,
+  Translator,
+  X86_4LEVEL,
+  type X86Controls,
+} from '../../src/paging/index.ts';
+import { ALL_ACCESSES } from './support/machine.ts';
+
+function machine(
+  format: PagingFormat = X86_4LEVEL,
+  controls: X86Controls = {},
+): { memory: GuestMemory; translator: Translator } {
+  const memory = GuestMemory.allocate(0x10_0000);
+  const tables = new GuestTables(memory, { frames: new FrameRange(0x8_0000, 0x8_0000) });
+  createRoot(tables, format);
+  map(tables, { format, gva: 0x1000n, gpa: 0x5000, length: 0x1000, execute: true });
+  map(tables, { format, gva: 0x2000n, gpa: 0x9000, length: 0x1000, write: true, user: true, execute: true });
+  map(tables, { format, gva: 0x40_0000n, gpa: 0x80_0000, length: 0x40_0000, write: true, execute: true });
+  return { memory, translator: new Translator({ tables, format, controls }) };
+}
+
+describe('Tlb', () => {
+  it('answers as the walk does, for every access, first and second time, with all controls', () => {
+    for (const format of FORMATS) {
+      for (const controls of [
+        {},
+        { wp: false },
+        { smep: true, smap: true },
+        { pku: true, pkru: 1, pks: true, pkrs: 2 },
+      ] as X86Controls[]) {
+        const { translator } = machine(format, controls);
+        const tlb = new Tlb(translator, { entries: 4 });
+        for (const gva of [0x1234n, 0x2345n, 0x40_0000n, 0x7f_ffffn, 0x3000n, 0x80_0000n]) {
+          for (const order of [ALL_ACCESSES, [...ALL_ACCESSES].reverse()]) {
+            tlb.flush();
+            for (const access of [...order, ...order]) {
+              const code = accessCode(access);
+              const expected = translator.resolveGva(gva, code);
+              const fault = expected < 0 ? { ...translator.fault } : undefined;
+              assert.equal(
+                tlb.resolveGva(gva, code),
+                expected,
+                `${format.name} ${gva.toString(16)} ${JSON.stringify(access)}`,
+              );
+              if (fault !== undefined) assert.deepEqual({ ...tlb.fault }, fault);
+            }
+          }
+        }
+      }
+    }
+  });
+
+  it('a read that was cached does not let a write pass, nor supervisor a user', () => {
+    const { translator } = machine();
+    const tlb = new Tlb(translator);
+    assert.equal(tlb.resolve(0x1000, 0, ACCESS.read), 0x5000);
+    assert.equal(tlb.resolve(0x1000, 0, ACCESS.write), -1);
+    assert.equal(tlb.fault.errorCode, 3);
+    assert.equal(tlb.resolve(0x1000, 0, ACCESS.userRead), -1);
+    assert.equal(tlb.fault.errorCode, 5);
+  });
+
+  it('keeps what was there until it is told to forget; a large page goes as a whole', () => {
+    const { memory, translator } = machine();
+    const tlb = new Tlb(translator);
+    const ask = (gva: bigint): number => tlb.resolveGva(gva, ACCESS.read);
+    const addresses = [0x1000n, 0x2000n, 0x40_0000n, 0x40_3000n, 0x5f_f000n, 0x60_0000n];
+    const before = addresses.map(ask);
+    memory.fillAt(0x8_0000, 0, 0x8_0000);
+    assert.deepEqual(addresses.map(ask), before);
+    tlb.invalidate(0x1fffn);
+    assert.deepEqual(addresses.map(ask), [-1, ...before.slice(1)]);
+    tlb.invalidate(0x41_0000n);
+    assert.deepEqual(addresses.map(ask), [-1, before[1], -1, -1, -1, before[5]]);
+    tlb.flush();
+    assert.deepEqual(
+      addresses.map(ask),
+      addresses.map(() => -1),
+    );
+  });
+
+  it('does not confuse addresses that share a slot or differ only above 4 GiB', () => {
+    const memory = GuestMemory.allocate(0x10_0000);
+    const tables = new GuestTables(memory, { frames: new FrameRange(0x4_0000, 0xc_0000) });
+    createRoot(tables, X86_4LEVEL);
+    const addresses = [0x1000n, 0x5000n, 0x1_0000_1000n, 0x7f00_0000_1000n, 0xffff_8000_0000_1000n];
+    for (const [i, gva] of addresses.entries()) {
+      map(tables, { format: X86_4LEVEL, gva, gpa: 0x10_0000_0000 * (i + 1), length: 0x1000 });
+    }
+    const tlb = new Tlb(new Translator({ tables, format: X86_4LEVEL }), { entries: 4 });
+    for (let round = 0; round < 3; round++) {
+      for (const [i, gva] of addresses.entries()) {
+        assert.equal(tlb.resolveGva(gva + 7n, ACCESS.read), 0x10_0000_0000 * (i + 1) + 7);
+      }
+    }
+    assert.equal(tlb.resolveGva(0x0001_0000_0000_1000n, ACCESS.read), -1);
+    assert.equal(tlb.fault.kind, 'not-canonical');
+  });
+
+  it('any sequence of accesses and invalidations: a walk agrees wherever nothing was changed', () => {
+    const { translator } = machine();
+    const page = fc.constantFrom(0x1000n, 0x2000n, 0x3000n, 0x40_0000n, 0x41_0000n, 0x60_0000n);
+    const access: fc.Arbitrary<PageAccess> = fc.constantFrom(...ALL_ACCESSES);
+    const step = fc.record({
+      page,
+      access,
+      offset: fc.bigInt({ min: 0n, max: 0xfffn }),
+      forget: fc.boolean(),
+    });
+    fc.assert(
+      fc.property(fc.array(step, { maxLength: 40 }), (steps) => {
+        const tlb = new Tlb(translator, { entries: 2 });
+        for (const { page: gva, access: kind, offset, forget } of steps) {
+          if (forget) tlb.invalidate(gva);
+          const code = accessCode(kind);
+          assert.equal(tlb.resolveGva(gva + offset, code), translator.resolveGva(gva + offset, code));
+        }
+      }),
+      { numRuns: 100 },
+    );
+  });
+
+  it('refuses sizes and addresses that are none', () => {
+    const { translator } = machine();
+    for (const entries of [0, 3, -4, 1.5, 2 ** 21, Number.NaN]) {
+      assert.throws(() => new Tlb(translator, { entries }), { code: 'invalid' });
+    }
+    assert.throws(() => new Tlb(translator).resolveGva(-1n, ACCESS.read), { code: 'invalid' });
+    assert.throws(() => new Tlb(translator).invalidate(2n ** 64n), { code: 'invalid' });
+    assert.throws(() => translator.resolve(0x1000, 0, 3), { code: 'invalid' });
+    assert.throws(() => accessCode({ kind: 'fetch' as 'read' }), { code: 'invalid' });
+  });
+});

@@ -34,12 +34,20 @@ function say(kind: DiskServerNews['kind'], line: string, stack?: string): void {
   parentPort?.postMessage({ kind, line, stack } satisfies DiskServerNews);
 }
 
-/** Says the same thing once: a full disk under load would say it thousands of times. */
-function noticeOnce(): (line: string) => void {
-  const said = new Set<string>();
+/** How long the same thing is not said again. */
+const QUIET_MS = 60_000;
+
+/**
+ * Says a thing once a minute, whatever the numbers in it: a full disk under load fails thousands of requests, each at a place of its
+ * own, and a guest must not be able to flood the log. There are only so many shapes of lines, so the map stays small.
+ */
+function noticeSeldom(): (line: string) => void {
+  const said = new Map<string, number>();
   return (line) => {
-    if (said.has(line)) return;
-    said.add(line);
+    const shape = line.replace(/\b(?:0x[0-9a-f]+|[0-9]+)\b/g, '#');
+    const now = performance.now();
+    if (now - (said.get(shape) ?? Number.NEGATIVE_INFINITY) < QUIET_MS) return;
+    said.set(shape, now);
     say('notice', line);
   };
 }
@@ -64,7 +72,7 @@ function serve(job: DiskServerJob): void {
 }
 
 function listen(job: DiskServerJob, image: FileStorage, poller: BlockingPoller): VhostUserServer {
-  const notice = noticeOnce();
+  const notice = noticeSeldom();
   const device = new BlockDevice({
     storage: job.debug ? logged(image) : image,
     serial: job.serial,

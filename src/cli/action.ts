@@ -16,16 +16,13 @@ export interface Console {
   progress(text: string): void;
 }
 
-/** A verb that has done its work: how it ends. */
-export type VerbResult = ExitStatus;
-
 /**
  * Gives `command` its action: `run` gets a console, the arguments and the options; its result becomes the exit status.
  * Nothing ends the process by force, so that what was written to a pipe arrives.
  */
 export function setAction<Options extends object>(
   command: Command,
-  run: (console: Console, args: readonly string[], options: Options) => Promise<VerbResult>,
+  run: (console: Console, args: readonly string[], options: Options) => Promise<ExitStatus>,
 ): Command {
   return command.action(async () => {
     const console = makeConsole();

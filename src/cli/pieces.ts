@@ -1,9 +1,9 @@
 import { isGuestMemoryError } from '../core/index.ts';
 import { type ImageRange, isImageError, type MemoryImage } from '../image/index.ts';
 import type { Translation, Translator } from '../paging/index.ts';
+import { ABSENCE } from './absence.ts';
 import type { DumpPiece } from './format/hex-dump.ts';
 import { hex } from './format/units.ts';
-import { ABSENCE } from './missing.ts';
 
 const CHUNK = 64 * 1024;
 const PAGE = 4096;

@@ -1,9 +1,9 @@
 import { isImageError, type MemoryImage } from '../image/index.ts';
 import { attachQemu, openImageFile } from '../qemu/index.ts';
-import type { Console, VerbResult } from './action.ts';
+import { describeLoss } from './absence.ts';
+import type { Console } from './action.ts';
 import { CliError } from './cli-error.ts';
 import { ExitStatus } from './exit-status.ts';
-import { describeLoss } from './missing.ts';
 
 /** How a TARGET is to be opened. */
 export interface TargetOptions {
@@ -22,8 +22,8 @@ export async function withTarget(
   console: Console,
   target: string,
   options: TargetOptions,
-  use: (image: MemoryImage) => Promise<VerbResult>,
-): Promise<VerbResult> {
+  use: (image: MemoryImage) => Promise<ExitStatus>,
+): Promise<ExitStatus> {
   const image = await openTarget(target, options);
   try {
     const status = await use(image);

@@ -1,6 +1,6 @@
 import { tmpdir } from 'node:os';
 import type { Command } from 'commander';
-import { type Console, setAction, type VerbResult } from '../action.ts';
+import { type Console, setAction } from '../action.ts';
 import { CliError } from '../cli-error.ts';
 import { BLOCK_SIZE } from '../demo/plan.ts';
 import { allOk } from '../demo/report.ts';
@@ -42,7 +42,7 @@ async function demo(
   console: Console,
   _args: readonly string[],
   options: DemoVerbOptions,
-): Promise<VerbResult> {
+): Promise<ExitStatus> {
   const report = await runDemo({
     bytes: sizeOf(options.size),
     directory: tmpdir(),

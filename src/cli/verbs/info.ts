@@ -1,12 +1,12 @@
 import type { Command } from 'commander';
 import { QemuMachine } from '../../qemu/index.ts';
-import { type Console, setAction, type VerbResult } from '../action.ts';
+import { describeLoss } from '../absence.ts';
+import { type Console, setAction } from '../action.ts';
 import { pagingOf } from '../address-space.ts';
 import { ExitStatus } from '../exit-status.ts';
 import { infoReport } from '../format/info-report.ts';
 import { jsonText } from '../format/json.ts';
 import { rangesJson } from '../format/ranges-report.ts';
-import { describeLoss } from '../missing.ts';
 import { withTarget } from '../target.ts';
 import { addTarget, type CommonOptions } from '../target-options.ts';
 
@@ -20,7 +20,7 @@ export function registerInfo(program: Command): void {
   setAction(addTarget(command).addHelpText('after', EXAMPLE), info);
 }
 
-function info(console: Console, args: readonly string[], options: CommonOptions): Promise<VerbResult> {
+function info(console: Console, args: readonly string[], options: CommonOptions): Promise<ExitStatus> {
   return withTarget(console, args[0] ?? '', options, async (image) => {
     if (options.json === true) {
       const cpus = image.cpus.map((cpu) => ({

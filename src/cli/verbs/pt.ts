@@ -1,6 +1,6 @@
 import type { Command } from 'commander';
 import { formatRights, type MappingRecord, mappings } from '../../paging/index.ts';
-import { type Console, setAction, type VerbResult } from '../action.ts';
+import { type Console, setAction } from '../action.ts';
 import { chooseAddressSpace } from '../address-space.ts';
 import { CliError } from '../cli-error.ts';
 import { ExitStatus } from '../exit-status.ts';
@@ -45,7 +45,7 @@ interface Tally {
   stoppedAt: bigint | undefined;
 }
 
-function pt(console: Console, args: readonly string[], options: PtOptions): Promise<VerbResult> {
+function pt(console: Console, args: readonly string[], options: PtOptions): Promise<ExitStatus> {
   const wanted = filterOf(options);
   const range = options.range === undefined ? undefined : parseGvaRange(options.range);
   return withTarget(console, args[0] ?? '', options, async (image) => {
@@ -117,7 +117,7 @@ function* jsonOf(records: Iterable<MappingRecord>) {
   }
 }
 
-function conclude(console: Console, tally: Tally): VerbResult {
+function conclude(console: Console, tally: Tally): ExitStatus {
   if (tally.stoppedAt !== undefined) {
     console.notice(
       `Stopped at ${hex(tally.stoppedAt)}: too many entries; go on with --range ${hex(tally.stoppedAt)}-`,

@@ -1,9 +1,9 @@
 import type { Command } from 'commander';
-import { type Console, setAction, type VerbResult } from '../action.ts';
+import { describeLoss } from '../absence.ts';
+import { type Console, setAction } from '../action.ts';
 import { ExitStatus } from '../exit-status.ts';
 import { jsonArray } from '../format/json.ts';
 import { rangesJson, rangesReport } from '../format/ranges-report.ts';
-import { describeLoss } from '../missing.ts';
 import { withTarget } from '../target.ts';
 import { addTarget, type CommonOptions } from '../target-options.ts';
 
@@ -19,7 +19,7 @@ export function registerRanges(program: Command): void {
   setAction(addTarget(command).addHelpText('after', EXAMPLE), ranges);
 }
 
-function ranges(console: Console, args: readonly string[], options: CommonOptions): Promise<VerbResult> {
+function ranges(console: Console, args: readonly string[], options: CommonOptions): Promise<ExitStatus> {
   return withTarget(console, args[0] ?? '', options, async (image) => {
     if (options.json === true) await console.out.lines(jsonArray(rangesJson(image.ranges)));
     else await console.out.lines(rangesReport(image.ranges, console.colors));

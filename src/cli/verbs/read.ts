@@ -1,6 +1,6 @@
 import type { Command } from 'commander';
 import type { MemoryImage } from '../../image/index.ts';
-import { type Console, setAction, type VerbResult } from '../action.ts';
+import { type Console, setAction } from '../action.ts';
 import { type AddressSpace, chooseAddressSpace } from '../address-space.ts';
 import { CliError } from '../cli-error.ts';
 import { ExitStatus } from '../exit-status.ts';
@@ -38,7 +38,7 @@ export function registerRead(program: Command): void {
   setAction(addAddressSpace(command).addHelpText('after', EXAMPLE), read);
 }
 
-function read(console: Console, args: readonly string[], options: ReadOptions): Promise<VerbResult> {
+function read(console: Console, args: readonly string[], options: ReadOptions): Promise<ExitStatus> {
   const [target = '', addressText = '', lengthText = DEFAULT_LENGTH] = args;
   const virtual = options.virtual === true;
   const address = virtual ? parseU64(addressText) : BigInt(parseGpa(addressText));
@@ -77,7 +77,7 @@ function piecesOf(
   return physicalPieces(image, Number(start), Number(end));
 }
 
-function statusOf(tally: ReadTally): VerbResult {
+function statusOf(tally: ReadTally): ExitStatus {
   if (tally.holes.length === 0) return ExitStatus.ok;
   return tally.present === 0n ? ExitStatus.notFound : ExitStatus.partial;
 }

@@ -1,7 +1,7 @@
 import type { Command } from 'commander';
 import { type MemoryImage, whyUnreadable } from '../../image/index.ts';
 import type { PageAccess, Translation } from '../../paging/index.ts';
-import { type Console, setAction, type VerbResult } from '../action.ts';
+import { type Console, setAction } from '../action.ts';
 import { type AddressSpace, chooseAddressSpace } from '../address-space.ts';
 import { CliError } from '../cli-error.ts';
 import { ExitStatus } from '../exit-status.ts';
@@ -36,7 +36,7 @@ export function registerWalk(program: Command): void {
   setAction(addAddressSpace(command).addHelpText('after', EXAMPLE), walk);
 }
 
-function walk(console: Console, args: readonly string[], options: WalkOptions): Promise<VerbResult> {
+function walk(console: Console, args: readonly string[], options: WalkOptions): Promise<ExitStatus> {
   const gva = parseU64(args[1] ?? '');
   const access = accessOf(options);
   return withTarget(console, args[0] ?? '', options, async (image) => {
@@ -69,7 +69,7 @@ function accessOf(options: WalkOptions): PageAccess {
   return { kind, user: options.user === true, ac: true };
 }
 
-function statusOf(translation: Translation): VerbResult {
+function statusOf(translation: Translation): ExitStatus {
   if (translation.kind === 'mapped') return ExitStatus.ok;
   return translation.kind === 'table-unreadable' ? ExitStatus.partial : ExitStatus.notFound;
 }
@@ -99,7 +99,7 @@ async function walkUnpaged(
   space: AddressSpace,
   text: string,
   options: WalkOptions,
-): Promise<VerbResult> {
+): Promise<ExitStatus> {
   const gpa = parseGpa(text);
   if (options.json === true) {
     const json = { gva: hex(gpa), gpa: hex(gpa), pageSize: null, rights: 'rwxu', levels: [], fault: null };

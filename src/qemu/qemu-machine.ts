@@ -1,12 +1,16 @@
+import { isDeepStrictEqual } from 'node:util';
 import { GuestMemory } from '../core/index.ts';
 import { type CpuState, type ImageRange, type MemoryImage, memoryOfRanges } from '../image/index.ts';
 import { parseRegisters } from './cpu-registers.ts';
 import type { FileByteSource } from './file-byte-source.ts';
-import { parseFlatView } from './flat-view.ts';
-import { type Rung, reachRam } from './guest-ram.ts';
+import { type FlatRange, parseFlatView } from './flat-view.ts';
+import { type GuestRam, type Rung, reachRam } from './guest-ram.ts';
 import type { ProcessMemory } from './process-memory.ts';
 import type { QmpClient } from './qmp-client.ts';
 import { isQmpError, QmpError } from './qmp-error.ts';
+
+/** How often a map that changes under our hands is read before it is taken as it is. */
+const MAP_ATTEMPTS = 5;
 
 /** What `attachQemu` has brought together. */
 export interface QemuMachineParts {
@@ -93,27 +97,42 @@ export class QemuMachine implements MemoryImage {
    * @throws QmpError
    */
   async refresh(): Promise<void> {
-    const listing = await this.qmp.monitor('info mtree -f');
-    const view = parseFlatView(listing);
-    if (view === undefined) {
-      throw new QmpError(
-        'protocol',
-        `QEMU's 'info mtree -f' has no usable view of memory (${this.qmp.path})`,
-        {
-          path: this.qmp.path,
-          command: 'info mtree -f',
-        },
-      );
-    }
-    if (typeof this.#process !== 'string') this.#process.refresh();
-    const { ranges, sources, rungs } = await reachRam(view, this.qmp, this.#process, this.#named);
+    const { ranges, sources, rungs, changing } = await this.#reach();
     const memory = memoryOfRanges(`qemu:${this.qmp.path}`, ranges, (range) => {
       const source = sources.get(range);
       if (source === undefined) throw new Error('a readable range without a source');
       return source;
     });
     const cpus = parseRegisters(await this.qmp.monitor('info registers -a'));
-    this.#now = { ranges, memory, cpus, rungs, warnings: warningsOf(ranges, cpus) };
+    const warnings = warningsOf(ranges, cpus);
+    if (changing)
+      warnings.unshift('The map kept changing while it was read: refresh, or attach with a pause');
+    this.#now = { ranges, memory, cpus, rungs, warnings };
+  }
+
+  /**
+   * The map, with a way to every range. The guest may change the one while we look for the other (firmware moves its
+   * shadows, PCI memory comes and goes), so this begins again until the map is the same before and after.
+   */
+  async #reach(): Promise<GuestRam & { readonly changing: boolean }> {
+    for (let attempt = 1; ; attempt++) {
+      const view = await this.#flatView();
+      if (typeof this.#process !== 'string') this.#process.refresh();
+      const ram = await reachRam(view, this.qmp, this.#process, this.#named);
+      const changing = !isDeepStrictEqual(view, await this.#flatView());
+      if (!changing || attempt === MAP_ATTEMPTS) return { ...ram, changing };
+    }
+  }
+
+  async #flatView(): Promise<FlatRange[]> {
+    const command = 'info mtree -f';
+    const view = parseFlatView(await this.qmp.monitor(command));
+    if (view !== undefined) return view;
+    const { path } = this.qmp;
+    throw new QmpError('protocol', `QEMU's '${command}' has no usable view of memory (${path})`, {
+      path,
+      command,
+    });
   }
 
   /**

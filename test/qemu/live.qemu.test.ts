@@ -255,15 +255,15 @@ describe('attaching to a QEMU', { skip }, () => {
 
   it('I4: without a process to look into, a backend that is a named file is read by its name', async () => {
     const named = await BareQemu.start({ ram: 'file' });
-    const machine = await attachQemu(named.qmp, { pid: 2 ** 30 });
+    const machine = await attachQemu(named.qmp, { pid: 2 ** 30, pause: true });
     try {
       assert.equal(machine.pid, undefined);
       assert.match(
         machine.rungs[0]?.why ?? '',
         /^ram0 from .*\/ram; not .*pc\.bios: there is no process 1073741824, nor is it a memory-backend-file/,
       );
-      const expected = parseXp(await machine.monitor('xp /512gx 0xf0000'));
-      assert.deepEqual(Buffer.from(machine.memory.readBytes(0xf_0000, 4096)), Buffer.from(expected));
+      const expected = parseXp(await machine.monitor('xp /512gx 0x1000'));
+      assert.deepEqual(Buffer.from(machine.memory.readBytes(0x1000, 4096)), Buffer.from(expected));
       assert.throws(() => machine.memory.readU8(0xffff_fff0), { code: 'fault' });
     } finally {
       await machine.detach();
@@ -273,10 +273,10 @@ describe('attaching to a QEMU', { skip }, () => {
 
   it('E: when QEMU ends, shared RAM stays readable, the rest is unreachable, and the monitor is closed', async () => {
     const short = await BareQemu.start({ ram: 'memfd' });
-    const machine = await attachQemu(short.qmp);
-    const before = machine.memory.readBytes(0xf_0000, 64);
+    const machine = await attachQemu(short.qmp, { pause: true });
+    const before = machine.memory.readBytes(0x1000, 4096);
     await short.close();
-    assert.deepEqual(machine.memory.readBytes(0xf_0000, 64), before);
+    assert.deepEqual(machine.memory.readBytes(0x1000, 4096), before);
     assert.throws(
       () => machine.memory.readU8(0xffff_fff0),
       (error) =>

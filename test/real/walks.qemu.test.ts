@@ -9,14 +9,13 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, describe, it } from 'node:test';
 import type { CpuState, MemoryImage } from 'guestmem/image';
-import { type MappingRecord, mappings, pagingModeFromRegisters, Translator } from 'guestmem/paging';
+import type { Translator } from 'guestmem/paging';
 import { openImageFile } from 'guestmem/qemu';
+import { leaves, type Mapped, translatorOf } from '../support/leaves.ts';
 import { need } from '../support/need.ts';
 import { askQemu, choices, type Expected, type PausedGuest, pausedGuest } from '../support/paused-guest.ts';
 import { guestmem } from '../support/project.ts';
 import { parseFlatView, parseInfoMem, parseXp, type TlbLine } from '../support/qemu-listings.ts';
-
-type Mapped = Extract<MappingRecord, { kind: 'mapped' }>;
 
 /** A hex string as the command line prints it. */
 const hex = (value: number | bigint): string => `0x${value.toString(16)}`;
@@ -175,37 +174,6 @@ for (const { levels, mode, cpu, machine: machineOptions } of guests) {
       assert.deepEqual(dump.cpus.map(pick), paused.machine.cpus.map(pick));
     });
   });
-}
-
-function translatorOf(image: MemoryImage): Translator {
-  const cpu = image.cpus[0];
-  assert.ok(
-    cpu?.cr0 !== undefined && cpu.cr3 !== undefined && cpu.cr4 !== undefined,
-    'CPU 0 has its control registers',
-  );
-  const { cr0, cr3, cr4, efer, longMode } = cpu;
-  const mode = pagingModeFromRegisters({
-    ...{ cr0, cr3, cr4 },
-    ...(efer === undefined ? {} : { efer }),
-    ...(longMode === undefined ? {} : { longMode }),
-  });
-  assert.ok(mode.format !== undefined, mode.reason);
-  return new Translator({
-    memory: image.memory,
-    format: mode.format,
-    root: mode.root,
-    controls: mode.controls,
-  });
-}
-
-/** Every mapped page, one by one, shared tables walked again; anything but a page would be a finding. */
-function leaves(image: MemoryImage): Mapped[] {
-  const list: Mapped[] = [];
-  for (const record of mappings(translatorOf(image), { coalesce: false, expandAliases: true })) {
-    assert.equal(record.kind, 'mapped', `${record.kind} at ${hex(record.gva)}`);
-    if (record.kind === 'mapped') list.push(record);
-  }
-  return list;
 }
 
 /**

@@ -1,42 +1,20 @@
 // npm run check: everything about the sources that can be judged without running the tests. Every check runs, even when
 // an earlier one failed. Arguments choose checks by name.
-import { checkCodeRules } from './checks/code-rules.mjs';
-import { checkDocExamples } from './checks/doc-examples.mjs';
-import { checkDocumented } from './checks/documented.mjs';
-import { checkExamples } from './checks/examples.mjs';
-import { checkLayering } from './checks/layering.mjs';
-import { checkLinks } from './checks/links.mjs';
-import { checkPackageShape } from './checks/package-shape.mjs';
-import { checkStyle } from './checks/style.mjs';
-import { checkTypes } from './checks/types.mjs';
-import { checkWords } from './checks/words.mjs';
 import { compile } from './lib/build.mjs';
 import { ROOT } from './lib/paths.mjs';
 import { prepareTools } from './lib/prepare.mjs';
 import { duration, indent, main, Stop, say } from './lib/say.mjs';
 import { tell } from './lib/tally.mjs';
 
-/** @type {Record<string, (root: string) => import('./lib/checking.mjs').Finding | Promise<import('./lib/checking.mjs').Finding>>} */
-const CHECKS = {
-  types: checkTypes,
-  style: checkStyle,
-  layering: checkLayering,
-  rules: checkCodeRules,
-  documented: checkDocumented,
-  'doc-examples': checkDocExamples,
-  examples: checkExamples,
-  links: checkLinks,
-  package: checkPackageShape,
-  words: checkWords,
-};
-
 await main(async () => {
+  await prepareTools();
+  // Only now: the checks use packages that had to be installed first.
+  const { CHECKS } = await import('./checks/all.mjs');
   const chosen = process.argv.slice(2);
   for (const name of chosen) {
     if (CHECKS[name] === undefined)
       throw new Stop(`There is no check ${name}; there are ${Object.keys(CHECKS).join(', ')}`, 2);
   }
-  await prepareTools();
   // Errors of the compiler are the first check's to tell; what could be compiled is there for the others.
   await compile();
   const start = performance.now();

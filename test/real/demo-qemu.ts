@@ -201,6 +201,8 @@ async function main(): Promise<number> {
   const folder = await mkdtemp(join(tmpdir(), 'guestmem-demo-'));
   try {
     await demo(folder);
+  } catch (error) {
+    check(false, error instanceof Error ? error.message : String(error));
   } finally {
     await rm(folder, { recursive: true, force: true });
   }

@@ -144,6 +144,18 @@ for (const { levels, mode, cpu, machine: machineOptions } of guests) {
       });
     }
 
+    it('I4: has the RAM through its shared file, each range at the offset of info mtree -f', async () => {
+      const file = paused.machine.rungs.find(({ name }) => name === 'shared-file');
+      assert.ok(file?.taken, file?.why);
+      const wanted = parseFlatView(await paused.machine.monitor('info mtree -f'))
+        .filter(({ name }) => name === 'ram')
+        .map(({ start, end, offset }) => ({ start, end, offset }));
+      const got = paused.machine.ranges
+        .filter(({ block }) => block === 'ram')
+        .map(({ start, end, offset }) => ({ start, end, offset }));
+      assert.deepEqual(got, wanted);
+    });
+
     it('C: ranges of the command is the RAM and ROM of info mtree -f', async () => {
       const { stdout } = await guestmem(['ranges', `qemu:${paused.guest.monitors[1] ?? ''}`, '--json']);
       const ranges = JSON.parse(stdout) as { start: string; end: string; kind: string }[];

@@ -38,18 +38,18 @@ import { scratch } from './scratch.ts';
 export abstract class GuestMemoryAccessor implements HostTranslator {
   abstract translateAndGetLimit(gpa: number, access?: Access): HostRun | undefined;
 
-  /** Reads a value by its layout; it may lie across runs that touch. */
+  /** Reads a value by its layout; it may lie across runs that touch. One of 2, 4 or 8 aligned bytes never tears. */
   readObj<T>(layout: Layout<T>, gpa: number): T {
     const bytes = new Uint8Array(layout.size);
-    readRuns(this, gpa, bytes, 'read an object');
+    readWhole(this, gpa, bytes, 'read an object');
     return layout.decode(new DataView(bytes.buffer), 0);
   }
 
-  /** Writes a value by its layout; nothing is written where there is too little room. */
+  /** Writes a value by its layout, likewise; nothing is written where there is too little room. */
   writeObj<T>(layout: Layout<T>, gpa: number, value: T): void {
     const bytes = new Uint8Array(layout.size);
     layout.encode(new DataView(bytes.buffer), 0, value);
-    writeRuns(this, gpa, bytes, 'write an object');
+    writeWhole(this, gpa, bytes, 'write an object');
   }
 
   /** Fills `dest` from `gpa` on. An empty one succeeds without translating. */
@@ -79,6 +79,40 @@ export abstract class GuestMemoryAccessor implements HostTranslator {
     type.encode(scratch.view, 0, value);
     storeElement(run.buffer, run.byteOffset, type.size);
   }
+}
+
+/** {@link readRuns}, but an aligned scalar in one run is one element access, so that it does not tear (SPEC M5). */
+export function readWhole(from: HostTranslator, gpa: number, dest: Uint8Array, operation: string): void {
+  const run = elementRun(from, gpa, dest.length, 'read', operation);
+  if (run === undefined) readRuns(from, gpa, dest, operation);
+  else {
+    loadElement(run.buffer, run.byteOffset, dest.length);
+    dest.set(scratch.u8.subarray(0, dest.length));
+  }
+}
+
+/** {@link writeRuns}, but an aligned scalar in one run is one element access. */
+export function writeWhole(to: HostTranslator, gpa: number, src: Uint8Array, operation: string): void {
+  const run = elementRun(to, gpa, src.length, 'write', operation);
+  if (run === undefined) writeRuns(to, gpa, src, operation);
+  else {
+    scratch.u8.set(src);
+    storeElement(run.buffer, run.byteOffset, src.length);
+  }
+}
+
+/** The run of a scalar that one element access can move. */
+function elementRun(
+  translator: HostTranslator,
+  gpa: number,
+  width: number,
+  access: Access,
+  operation: string,
+): HostRun | undefined {
+  if (width !== 2 && width !== 4 && width !== 8) return undefined;
+  checkRange(gpa, width, operation);
+  const run = translateChecked(translator, gpa, access, { operation, gpa, length: width });
+  return run.byteOffset % width === 0 && run.limit >= width ? run : undefined;
 }
 
 /** Fills `dest` run by run, after the whole range has been translated. */

@@ -21,6 +21,9 @@ import type { GuestMemory } from './guest-memory.ts';
 export class AtomicAddressSpace implements GuestAddressSpace<GuestMemory> {
   private current: GuestMemory;
   private updating = false;
+  /** Changes of which the listeners have not heard yet. */
+  private readonly news: { readonly next: GuestMemory; readonly previous: GuestMemory }[] = [];
+  private telling = false;
   private readonly listeners = new Set<(memory: GuestMemory, previous: GuestMemory) => void>();
 
   constructor(initial: GuestMemory) {
@@ -63,7 +66,8 @@ export class AtomicAddressSpace implements GuestAddressSpace<GuestMemory> {
 
   /**
    * Calls `listener` after each change, with the new memory and the one before. A listener that throws keeps no other
-   * from being called; the first error is thrown on when all have been.
+   * from being called; the first error is thrown on when all have been. A change that a listener makes is told after
+   * the present one, so that all hear of the changes in their order.
    *
    * @returns a function that ends the subscription
    */
@@ -78,14 +82,23 @@ export class AtomicAddressSpace implements GuestAddressSpace<GuestMemory> {
   private publish(next: GuestMemory): void {
     const previous = this.current;
     this.current = next;
+    this.news.push({ next, previous });
+    if (!this.telling) this.tell();
+  }
+
+  private tell(): void {
     const failures: unknown[] = [];
-    for (const listener of [...this.listeners]) {
-      try {
-        listener(next, previous);
-      } catch (error) {
-        failures.push(error);
+    this.telling = true;
+    for (let change = this.news.shift(); change !== undefined; change = this.news.shift()) {
+      for (const listener of [...this.listeners]) {
+        try {
+          if (this.listeners.has(listener)) listener(change.next, change.previous);
+        } catch (error) {
+          failures.push(error);
+        }
       }
     }
+    this.telling = false;
     if (failures.length > 0) throw failures[0];
   }
 }

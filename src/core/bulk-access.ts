@@ -1,6 +1,7 @@
 import type { Access } from './access.ts';
 import { ADDRESS_SPACE_SIZE, isGpa } from './addresses.ts';
 import { copyBytes } from './bulk.ts';
+import { isGuestMemoryError } from './errors.ts';
 import { FILL_CHUNK, type Region } from './region.ts';
 import { ScalarAccess } from './scalar-access.ts';
 import { scratch } from './scratch.ts';
@@ -66,7 +67,7 @@ export abstract class BulkAccess extends ScalarAccess {
   /** The `length` bytes from `gpa` on, as a copy of their own. Nothing is allocated for a range that is not there. */
   readBytes(gpa: number, length: number): Uint8Array {
     this.settle(gpa, length, 'read', 'read');
-    const bytes = new Uint8Array(length);
+    const bytes = this.newBytes(length, 'read', gpa);
     this.readAt(gpa, bytes);
     return bytes;
   }
@@ -101,8 +102,12 @@ export abstract class BulkAccess extends ScalarAccess {
   read(gpa: number, dest: Uint8Array, destOffset = 0, length: number = dest.length - destOffset): number {
     this.checkBuffer(dest, destOffset, length, 'read');
     const count = this.reachableOrThrow(gpa, length, 'read', 'read');
-    this.readAt(gpa, dest, destOffset, count);
-    return count;
+    try {
+      this.readAt(gpa, dest, destOffset, count);
+      return count;
+    } catch (error) {
+      return movedBefore(error);
+    }
   }
 
   /**
@@ -114,8 +119,12 @@ export abstract class BulkAccess extends ScalarAccess {
   write(gpa: number, src: Uint8Array, srcOffset = 0, length: number = src.length - srcOffset): number {
     this.checkBuffer(src, srcOffset, length, 'write');
     const count = this.reachableOrThrow(gpa, length, 'write', 'write');
-    this.writeAt(gpa, src, srcOffset, count);
-    return count;
+    try {
+      this.writeAt(gpa, src, srcOffset, count);
+      return count;
+    } catch (error) {
+      return movedBefore(error);
+    }
   }
 
   /**
@@ -124,7 +133,7 @@ export abstract class BulkAccess extends ScalarAccess {
    */
   reach(gpa: number, length: number, access: Access = 'read'): number {
     return isGpa(gpa) && isGpa(length)
-      ? this.reachable(gpa, Math.min(length, ADDRESS_SPACE_SIZE - gpa), access)
+      ? this.reachable(gpa, Math.min(length, ADDRESS_SPACE_SIZE - gpa), access, 'probe')
       : 0;
   }
 
@@ -140,7 +149,7 @@ export abstract class BulkAccess extends ScalarAccess {
 
   private reachableOrThrow(gpa: number, length: number, access: Access, operation: string): number {
     this.checkNumbers(gpa, length, operation);
-    const count = this.reachable(gpa, length, access);
+    const count = this.reachable(gpa, length, access, operation);
     if (count === 0 && length > 0) throw this.refusal(gpa, length, gpa, access, operation);
     return count;
   }
@@ -181,6 +190,15 @@ export abstract class BulkAccess extends ScalarAccess {
     );
   }
 
+  /** A buffer for a copy; the engine's own refusal becomes one of this memory. */
+  protected newBytes(length: number, operation: string, gpa: number): Uint8Array {
+    try {
+      return new Uint8Array(length);
+    } catch (cause) {
+      throw this.error('too-large', 'the engine has no room for a copy', { operation, gpa, length, cause });
+    }
+  }
+
   protected checkBuffer(buffer: Uint8Array, offset: number, length: number, operation: string): void {
     if (!fits(buffer, offset, length)) {
       throw this.error(
@@ -190,6 +208,12 @@ export abstract class BulkAccess extends ScalarAccess {
       );
     }
   }
+}
+
+/** How far a partial call came before a backing failed; the next one, from there, says why. */
+function movedBefore(error: unknown): number {
+  if (isGuestMemoryError(error) && error.done > 0) return error.done;
+  throw error;
 }
 
 /** True where `length` bytes from `offset` on lie inside the buffer; both are whole numbers then. */

@@ -32,6 +32,9 @@ const bufferFill = buffer?.fill;
 /** Up to so many bytes a loop beats any call: `set` costs 11 to 16 ns before its first byte, `subarray` 25 more. */
 const LOOP_BYTES = 24;
 
+/** Node 22 and 24 take Buffer.copy's arguments modulo 2^32: above it, the bytes land elsewhere. */
+const TWO_32 = 0x1_0000_0000;
+
 /** Copies `length` bytes; the ranges may overlap. The caller has checked all three ranges. */
 export function copyBytes(
   dest: Uint8Array,
@@ -41,7 +44,8 @@ export function copyBytes(
   length: number,
 ): void {
   if (length <= LOOP_BYTES) copyFew(dest, destAt, src, srcAt, length);
-  else if (bufferCopy !== undefined) copyByBuffer(bufferCopy, dest, destAt, src, srcAt, length);
+  else if (bufferCopy !== undefined && destAt + length < TWO_32 && srcAt + length < TWO_32)
+    copyByBuffer(bufferCopy, dest, destAt, src, srcAt, length);
   else copyBySet(dest, destAt, src, srcAt, length);
 }
 

@@ -99,12 +99,18 @@ function subject(facts: GuestMemoryErrorFacts): string {
  */
 export function isGuestMemoryError(value: unknown): value is GuestMemoryError {
   return (
-    value instanceof Error &&
+    isError(value) &&
+    'name' in value &&
     value.name === 'GuestMemoryError' &&
     'code' in value &&
     typeof value.code === 'string' &&
     'operation' in value
   );
+}
+
+/** An error of whatever realm: `instanceof` knows only those of this one. */
+function isError(value: unknown): value is object {
+  return value instanceof Error || Object.prototype.toString.call(value) === '[object Error]';
 }
 
 /**

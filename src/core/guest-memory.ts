@@ -4,7 +4,7 @@ import { AtomicAccess } from './atomic-access.ts';
 import type { MemoryBacking } from './backing.ts';
 import { heap, shared } from './backings.ts';
 import { copyBytes } from './bulk.ts';
-import { GuestMemoryError } from './errors.ts';
+import { GuestMemoryError, isGuestMemoryError } from './errors.ts';
 import type { GuestAddressSpace } from './guest-address-space.ts';
 import type { HostRun, HostTranslator } from './host-run.ts';
 import type { Layout } from './layout.ts';
@@ -65,7 +65,7 @@ export class GuestMemory extends AtomicAccess implements HostTranslator, GuestAd
    * @throws GuestMemoryError `invalid`, `too-large`, `unsupported` (see {@link heap} and {@link shared})
    */
   static allocate(size: number, options: AllocateOptions = {}): GuestMemory {
-    const rounded = Math.ceil(size / PAGE_SIZE) * PAGE_SIZE;
+    const rounded = isGpa(size) ? Math.ceil(size / PAGE_SIZE) * PAGE_SIZE : size;
     return GuestMemory.from(allocated(rounded, options), { name: options.name ?? 'heap' });
   }
 
@@ -194,7 +194,7 @@ export class GuestMemory extends AtomicAccess implements HostTranslator, GuestAd
     this.checkNumbers(gpa, 0, 'find the IO address');
     const piece = this.map.pieces[this.map.indexOf(gpa)];
     const base = piece?.backing.iova;
-    return piece === undefined || base === undefined
+    return piece === undefined || base === undefined || piece.closed
       ? undefined
       : base + piece.backingOffset + gpa - piece.start;
   }
@@ -292,11 +292,19 @@ export class GuestMemory extends AtomicAccess implements HostTranslator, GuestAd
     const entangled = source
       .touches(sourceGpa, length)
       .some((a) => this.touches(gpa, length).some((b) => a.entangledWith(b)));
-    const chunk = new Uint8Array(entangled ? length : Math.min(length, COPY_CHUNK));
+    const chunk = this.newBytes(entangled ? length : Math.min(length, COPY_CHUNK), 'copy', gpa);
     for (let done = 0; done < length; done += chunk.length) {
       const count = Math.min(chunk.length, length - done);
-      source.readAt(sourceGpa + done, chunk, 0, count);
-      this.writeAt(gpa + done, chunk, 0, count);
+      try {
+        source.readAt(sourceGpa + done, chunk, 0, count);
+      } catch (cause) {
+        throw source.failure(cause, sourceGpa, length, sourceGpa + done + movedBy(cause), 'copy', done);
+      }
+      try {
+        this.writeAt(gpa + done, chunk, 0, count);
+      } catch (cause) {
+        throw this.failure(cause, gpa, length, gpa + done + movedBy(cause), 'copy');
+      }
     }
   }
 
@@ -351,7 +359,17 @@ function allocated(size: number, options: AllocateOptions, start = 0): MemoryBac
       length: size,
     });
   }
-  return { ...whole, size, mapped: whole.mapped.map((view) => view.subarray(skew)) };
+  const { wasm } = whole;
+  return {
+    ...whole,
+    size,
+    mapped: whole.mapped.map((view) => view.subarray(skew)),
+    ...(wasm && { wasm: { memory: wasm.memory, offset: wasm.offset + skew } }),
+  };
+}
+
+function movedBy(error: unknown): number {
+  return isGuestMemoryError(error) ? error.done : 0;
 }
 
 function isScalarSize(size: number): boolean {

@@ -4,6 +4,7 @@ import { GuestMemoryError, type GuestMemoryErrorCode, isGuestMemoryError } from 
 import { hex } from './hex.ts';
 import type { MemoryMap } from './memory-map.ts';
 import type { Region } from './region.ts';
+import { scratch } from './scratch.ts';
 
 /**
  * The one door to guest memory: it finds the region behind an address, checks the whole range, and makes the errors.
@@ -65,7 +66,7 @@ export abstract class MemoryDoor {
   }
 
   /** Bytes from `gpa` on that can be accessed, at most `length`. The range is valid. */
-  protected reachable(gpa: number, length: number, access: Access): number {
+  protected reachable(gpa: number, length: number, access: Access, operation: string): number {
     const pieces = this.map.pieces;
     const end = gpa + length;
     let index = this.map.indexOf(gpa);
@@ -74,7 +75,12 @@ export abstract class MemoryDoor {
       const piece = pieces[index];
       if (piece === undefined || piece.start > at) return at - gpa;
       const wanted = Math.min(end, piece.end) - at;
-      const got = piece.reach(at - piece.start, wanted, access);
+      let got: number;
+      try {
+        got = piece.reach(at - piece.start, wanted, access);
+      } catch (cause) {
+        throw this.failure(cause, gpa, length, at, operation, 0);
+      }
       if (got < wanted) return at - gpa + got;
       at += wanted;
     }
@@ -88,7 +94,7 @@ export abstract class MemoryDoor {
    */
   protected settle(gpa: number, length: number, access: Access, operation: string): number {
     this.checkNumbers(gpa, length, operation);
-    const reached = this.reachable(gpa, length, access);
+    const reached = this.reachable(gpa, length, access, operation);
     if (reached < length) throw this.refusal(gpa, length, gpa + reached, access, operation);
     return length === 0 ? -1 : this.map.indexOf(gpa);
   }
@@ -133,7 +139,12 @@ export abstract class MemoryDoor {
 
   /** A scalar by the slow road, from the scratch. */
   protected put(gpa: number, width: number): void {
+    // What settling asks of a region of calls may use the scratch.
+    const lo = scratch.u32[0] as number;
+    const hi = scratch.u32[1] as number;
     const index = this.settle(gpa, width, 'write', 'write');
+    scratch.u32[0] = lo;
+    scratch.u32[1] = hi;
     const piece = this.map.pieces[index] as Region;
     const offset = gpa - piece.start;
     if (width <= piece.size - offset) {
@@ -194,6 +205,7 @@ export abstract class MemoryDoor {
     length: number,
     failedAt: number,
     operation: string,
+    done: number = failedAt - gpa,
   ): GuestMemoryError {
     const inner = isGuestMemoryError(cause) ? cause : undefined;
     return this.error(inner?.code ?? 'fault', `the backing failed at ${this.place(failedAt)}`, {
@@ -201,7 +213,7 @@ export abstract class MemoryDoor {
       gpa,
       length,
       failedAt,
-      done: failedAt - gpa,
+      done,
       ready: inner?.ready,
       cause,
     });

@@ -2,7 +2,7 @@ import { ADDRESS_SPACE_SIZE, isGpa } from './addresses.ts';
 import { MAX_PIECE, type MemoryBacking } from './backing.ts';
 import { GuestMemoryError } from './errors.ts';
 import { hex } from './hex.ts';
-import { Region } from './region.ts';
+import { isReadOnly, Region } from './region.ts';
 
 /** A region to be: where it starts, what lies behind it, and, for `'r'`, that it is not to be written here. */
 export interface RegionInit {
@@ -156,7 +156,7 @@ export function makeEntry(init: RegionInit, operation: string): MapEntry {
   if (backing.size < 1) throw fail('invalid', `current size ${backing.size}, wanted at least 1 byte`);
   if (backing.size > ADDRESS_SPACE_SIZE - start)
     throw fail('too-large', 'it runs past the end of the 2^53 space');
-  const readOnly = init.access === 'r' || backing.readOnly === true;
+  const readOnly = init.access === 'r' || isReadOnly(backing);
   const region: GuestRegion = Object.freeze({
     start,
     size: backing.size,

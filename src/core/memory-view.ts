@@ -38,10 +38,14 @@ export class MemoryViews implements Releasable {
    * @throws GuestMemoryError `closed` after the release, or once the mapping has gone
    */
   get iovecs(): readonly Uint8Array[] {
-    if (this.released || this.pieces.some((piece) => piece.closed)) {
+    // No run is empty, but one whose buffer the growth of a WebAssembly.Memory has detached.
+    const detached = this.runs.some((run) => run.length === 0);
+    if (this.released || detached || this.pieces.some((piece) => piece.closed)) {
       throw new GuestMemoryError(
         'closed',
-        this.released ? 'the view was released' : 'the mapping behind it was closed',
+        this.released
+          ? 'the view was released'
+          : `the mapping behind it was ${detached ? 'replaced' : 'closed'}`,
         {
           operation: 'use a view',
           gpa: this.gpa,

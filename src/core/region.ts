@@ -1,8 +1,8 @@
 import type { Access } from './access.ts';
-import type { FallbackAccess, MemoryBacking, WasmWindow } from './backing.ts';
+import { type FallbackAccess, MAX_PIECE, type MemoryBacking, type WasmWindow } from './backing.ts';
 import { copyBytes, fillShared, isShared } from './bulk.ts';
-import { GuestMemoryError } from './errors.ts';
-import { scratch, scratchOfWidth } from './scratch.ts';
+import { lendCallBuffer, returnCallBuffer } from './call-buffers.ts';
+import { scratch } from './scratch.ts';
 import { type WasmBulk, wasmBulk } from './wasm-bulk.ts';
 
 const NO_BYTES = new Uint8Array(0);
@@ -33,7 +33,10 @@ export class Region {
   readonly exclusive: boolean;
   readonly fallback: FallbackAccess | undefined;
   readonly backing: MemoryBacking;
-  /** Bytes from the first element of the views to this region's first byte: 0 but where a region begins unaligned. */
+  /**
+   * Bytes from a multiple of 8 to this region's first byte, in its buffer (from the first element of the views) or, of
+   * calls, in its backing: 0 but where a region begins unaligned.
+   */
   readonly skew: number;
   /** Offset of this region's first byte in its backing. */
   readonly backingOffset: number;
@@ -56,7 +59,7 @@ export class Region {
     this.size = size;
     this.backing = backing;
     this.backingOffset = backingOffset;
-    this.readOnly = readOnly || backing.readOnly === true;
+    this.readOnly = readOnly || isReadOnly(backing);
     this.shared = isShared(view);
     this.fallback = piece === undefined ? backing.fallback : undefined;
     this.window =
@@ -68,7 +71,7 @@ export class Region {
     this.exclusive = piece !== undefined && backing.exclusive === true && !this.shared;
     this.closed = false;
     this.u8 = view;
-    this.skew = view.byteOffset % 8;
+    this.skew = (piece === undefined ? backingOffset : view.byteOffset) % 8;
     this.u16 = elements(Uint16Array, view);
     this.u32 = elements(Uint32Array, view);
     this.u64 = elements(BigUint64Array, view);
@@ -138,7 +141,7 @@ export class Region {
   /** A scalar of `width` bytes into the scratch: a single element access, or a single call, where it is aligned. */
   fetch(offset: number, width: number): void {
     const u8 = this.bytes();
-    if (u8 === undefined) this.fallback?.read(offset, scratchBytes(width));
+    if (u8 === undefined) this.fetchByCall(offset, width);
     else if (width === 1) scratch.u8[0] = u8[offset] as number;
     else if ((offset + this.skew) % width === 0) this.load(offset + this.skew, width);
     else copyBytes(scratch.u8, 0, u8, offset, width);
@@ -147,10 +150,30 @@ export class Region {
   /** A scalar of `width` bytes from the scratch, likewise. */
   put(offset: number, width: number): void {
     const u8 = this.bytes();
-    if (u8 === undefined) this.fallback?.write?.(offset, scratchBytes(width));
+    if (u8 === undefined) this.putByCall(offset, width);
     else if (width === 1) u8[offset] = scratch.u8[0] as number;
     else if ((offset + this.skew) % width === 0) this.store(offset + this.skew, width);
     else copyBytes(u8, offset, scratch.u8, 0, width);
+  }
+
+  private fetchByCall(offset: number, width: number): void {
+    const bytes = lendCallBuffer(width);
+    try {
+      this.fallback?.read(offset, bytes);
+      for (let i = 0; i < width; i++) scratch.u8[i] = bytes[i] as number;
+    } finally {
+      returnCallBuffer();
+    }
+  }
+
+  private putByCall(offset: number, width: number): void {
+    const bytes = lendCallBuffer(width);
+    for (let i = 0; i < width; i++) bytes[i] = scratch.u8[i] as number;
+    try {
+      this.fallback?.write?.(offset, bytes);
+    } finally {
+      returnCallBuffer();
+    }
   }
 
   /** Copies bytes out of the region. */
@@ -172,15 +195,17 @@ export class Region {
     const u8 = this.bytes();
     if (u8 === undefined) this.fallback?.write?.(offset, new Uint8Array(length).fill(value));
     else if (!this.shared || length <= SMALL_FILL) u8.fill(value, offset, offset + length);
-    else if (this.bulk !== undefined && this.window !== undefined) {
+    else if (this.bulk !== undefined && this.window !== undefined && length < MAX_PIECE) {
+      // A length of 4 GiB would be 0 to the instruction.
       this.bulk.fill(this.window.offset + offset, value, length);
     } else fillShared(u8, offset, value, length);
   }
 
-  /** True where the two may have host bytes in common; what lies behind calls is not known. */
+  /** True where the two may have bytes in common; of calls it is known only that most reach no mapped bytes. */
   entangledWith(other: Region): boolean {
     const here = this.bytes();
     const there = other.bytes();
+    if (here === undefined && there === undefined) return true;
     if (here === undefined || there === undefined)
       return LOOKS_ELSEWHERE.has(this.backing.kind) || LOOKS_ELSEWHERE.has(other.backing.kind);
     return (
@@ -198,6 +223,11 @@ export class Region {
   }
 }
 
+/** True where no write can succeed: said so, or made of calls without one for it. */
+export function isReadOnly(backing: MemoryBacking): boolean {
+  return backing.readOnly === true || (backing.mapped === undefined && backing.fallback?.write === undefined);
+}
+
 /** Kinds whose calls reach the bytes of other regions. */
 const LOOKS_ELSEWHERE: ReadonlySet<string> = new Set(['alias', 'translator']);
 
@@ -206,13 +236,6 @@ const SMALL_FILL = 64;
 
 /** A region of calls is filled by so many bytes at a time, however long the range. */
 export const FILL_CHUNK = 0x1_0000;
-
-function scratchBytes(width: number): Uint8Array {
-  const view = scratchOfWidth[width];
-  if (view === undefined)
-    throw new GuestMemoryError('invalid', `no scalar has ${width} bytes`, { operation: 'access' });
-  return view;
-}
 
 interface ElementArray<T> {
   readonly BYTES_PER_ELEMENT: number;

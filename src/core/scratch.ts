@@ -27,11 +27,3 @@ export const scratch: {
   i64: new BigInt64Array(buffer),
   view: new DataView(buffer),
 };
-
-/** The scratch bytes as a buffer of exactly 1, 2, 4 or 8 bytes, to hand to a callback that moves one scalar. */
-export const scratchOfWidth: Readonly<Record<number, Uint8Array>> = {
-  1: new Uint8Array(buffer, 0, 1),
-  2: new Uint8Array(buffer, 0, 2),
-  4: new Uint8Array(buffer, 0, 4),
-  8: new Uint8Array(buffer, 0, 8),
-};

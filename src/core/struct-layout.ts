@@ -96,9 +96,8 @@ export function array<T>(type: Layout<T>, count: number): Layout<T[]> {
     },
     encode(view: DataView, offset: number, values: T[]): void {
       if (values.length !== count) throw wrongLength(`${type.name}[${count}]`, values.length, count);
-      values.forEach((value, i) => {
-        type.encode(view, offset + i * type.size, value);
-      });
+      // By index, for forEach leaves out what a sparse array does not have, and the bytes there would be anybody's.
+      for (let i = 0; i < count; i++) type.encode(view, offset + i * type.size, values[i] as T);
     },
   });
 }

@@ -37,6 +37,7 @@ function cutPiece(piece: Region, from: number, to: number, origin: number): Regi
 function cutCalls(piece: Region, skip: number, size: number): MemoryBacking {
   const calls = piece.fallback;
   if (calls === undefined) return { ...piece.backing, size };
+  const { backing } = piece;
   const { write, compareExchange, probe, explain } = calls;
   const fallback: FallbackAccess = {
     read: (offset, dest) => calls.read(skip + offset, dest),
@@ -48,5 +49,13 @@ function cutCalls(piece: Region, skip: number, size: number): MemoryBacking {
     ...(probe && { probe: (offset, length, access) => probe.call(calls, skip + offset, length, access) }),
     ...(explain && { explain: (offset, access) => explain.call(calls, skip + offset, access) }),
   };
-  return { ...piece.backing, size, fallback };
+  return {
+    kind: backing.kind,
+    size,
+    fallback,
+    ...(backing.readOnly !== undefined && { readOnly: backing.readOnly }),
+    ...(backing.iova !== undefined && { iova: backing.iova }),
+    // Through the backing, for its methods may live on its class.
+    ...(backing.onClose && { onClose: (listener) => backing.onClose?.(listener) }),
+  };
 }

@@ -257,8 +257,7 @@ export class BlockDevice implements VirtioDevice {
     // Exact: a capacity is at most 2^44 sectors, and a sector number too large to be exact is larger than that.
     const sector = high * 2 ** 32 + low;
     if (length % SECTOR_SIZE !== 0 || length > this.maxRequestBytes) return -1;
-    const { capacity } = this;
-    if (sector > capacity || length / SECTOR_SIZE > capacity - sector) return -1;
+    if (length / SECTOR_SIZE > this.capacity - sector) return -1;
     return sector * SECTOR_SIZE;
   }
 

@@ -3,8 +3,6 @@ import { QueueError } from './queue-error.ts';
 import type { GuestBuffer, SplitDriverQueueOptions } from './split-driver-queue.ts';
 import { DESC_F_INDIRECT, DESC_F_NEXT, DESC_F_WRITE, DESCRIPTOR_SIZE } from './split-layout.ts';
 
-const NONE = 0xffff;
-
 /**
  * The driver's descriptors: which are free, which chain uses which, and how they are written into guest memory. The
  * links and lengths kept here are private; the table in guest memory is only ever written, for a hostile device
@@ -22,13 +20,16 @@ export class DriverDescriptors {
   /** The next descriptor of the same chain, or of the free list. */
   private readonly links: Uint16Array;
   private firstFree: number;
-  /** For the head of a chain: its last descriptor; `NONE` for a descriptor that heads no chain. */
+  /** For the head of a chain: its last descriptor. */
   private readonly tails: Uint16Array;
   private readonly counts: Uint16Array;
   /** For the head of a chain: bytes that the device may write. */
   private readonly room: Float64Array;
-  /** For the head of a chain: its index in the available ring. */
-  private readonly positions: Uint16Array;
+  /** For the head of a chain: 1 once the device may have it. */
+  private readonly lent: Uint8Array;
+  /** Heads of chains that the device has not been shown yet. */
+  private readonly added: Uint16Array;
+  private addedCount: number;
 
   constructor(memory: GuestMemory, table32: Uint32Array, size: number, options: SplitDriverQueueOptions) {
     const { indirectTables, indirectCapacity = 0 } = options;
@@ -37,10 +38,12 @@ export class DriverDescriptors {
     this.free = size;
     this.firstFree = 0;
     this.links = Uint16Array.from({ length: size }, (_, i) => i + 1);
-    this.tails = new Uint16Array(size).fill(NONE);
+    this.tails = new Uint16Array(size);
     this.counts = new Uint16Array(size);
     this.room = new Float64Array(size);
-    this.positions = new Uint16Array(size);
+    this.lent = new Uint8Array(size);
+    this.added = new Uint16Array(size);
+    this.addedCount = 0;
     this.indirectTables = indirectTables ?? 0;
     this.indirectCapacity = indirectTables === undefined ? 0 : indirectCapacity;
     this.indirectView = undefined;
@@ -54,12 +57,7 @@ export class DriverDescriptors {
   }
 
   /** Writes a chain into free descriptors; its head. */
-  place(
-    out: readonly GuestBuffer[],
-    into: readonly GuestBuffer[],
-    indirect: boolean,
-    position: number,
-  ): number {
+  place(out: readonly GuestBuffer[], into: readonly GuestBuffer[], indirect: boolean): number {
     const count = out.length + into.length;
     const longest = indirect ? Math.min(this.indirectCapacity, this.size) : this.size;
     if (count > longest) {
@@ -89,23 +87,28 @@ export class DriverDescriptors {
     this.free -= needed;
     this.tails[head] = tail;
     this.counts[head] = needed;
-    this.positions[head] = position;
+    this.added[this.addedCount++] = head;
     let room = 0;
     for (const { length } of into) room += length;
     this.room[head] = room;
     return head;
   }
 
-  /** True where `id` heads a chain that was published before the available index reached `published`. */
-  isLent(id: number, published: number): boolean {
-    if (id >= this.size || this.tails[id] === NONE) return false;
-    return ((published - (this.positions[id] as number) - 1) & 0xffff) < this.size;
+  /** The chains placed since the last time are the device's from now on. */
+  lend(): void {
+    for (let i = 0; i < this.addedCount; i++) this.lent[this.added[i] as number] = 1;
+    this.addedCount = 0;
+  }
+
+  /** True where `id` heads a chain that the device has. */
+  isLent(id: number): boolean {
+    return id < this.size && this.lent[id] === 1;
   }
 
   /** Frees the chain at `head`; the bytes that its device might have written. */
   release(head: number): number {
     const tail = this.tails[head] as number;
-    this.tails[head] = NONE;
+    this.lent[head] = 0;
     this.links[tail] = this.firstFree;
     this.firstFree = head;
     this.free += this.counts[head] as number;

@@ -121,7 +121,7 @@ export class SplitDriverQueue implements Closable {
   ): number {
     this.open();
     checkBuffers(out, into);
-    const id = this.descriptors.place(out, into, options.indirect === true, this.availNext);
+    const id = this.descriptors.place(out, into, options.indirect === true);
     this.rings.avail[AVAIL_ENTRIES + (this.availNext & this.mask)] = id;
     this.availNext = (this.availNext + 1) & 0xffff;
     return id;
@@ -140,6 +140,7 @@ export class SplitDriverQueue implements Closable {
     const previous = this.availPublished;
     if (next === previous) return false;
     Atomics.store(rings.avail, RING_INDEX, next);
+    this.descriptors.lend();
     this.lent += (next - previous) & 0xffff;
     this.availPublished = next;
     if (!this.eventIndex) return (Atomics.load(rings.used16, RING_FLAGS) & RING_F_SILENT) === 0;
@@ -171,7 +172,7 @@ export class SplitDriverQueue implements Closable {
     const id = this.rings.used32[element] as number;
     const written = this.rings.used32[element + 1] as number;
     this.usedNext = (this.usedNext + 1) & 0xffff;
-    if (!this.descriptors.isLent(id, this.availPublished)) throw badId(id);
+    if (!this.descriptors.isLent(id)) throw badId(id);
     const room = this.descriptors.release(id);
     this.lent--;
     if (written > room) throw badLength(id, written, room);

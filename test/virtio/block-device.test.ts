@@ -566,6 +566,22 @@ describe('block driver', () => {
     for (let i = 0; i < 32; i++) machine.driver.flush();
   });
 
+  it('V3: a request that comes back with a length it cannot have is an error, and its slot is free again', () => {
+    const machine = new Machine();
+    const liar = new SplitQueue(machine.memory, machine.queue.layout);
+    const chain = new DescriptorChain();
+    for (let i = 0; i < 200; i++) {
+      machine.driver.flush();
+      machine.driver.queue.publish();
+      liar.fetchAvailable();
+      assert(liar.pop(chain));
+      liar.push(chain.head, 2);
+      liar.publish();
+      machine.driver.queue.fetchUsed();
+      assert.throws(() => machine.driver.collect(), { code: 'used-length' });
+    }
+  });
+
   it('V3: needs memory for its requests', () => {
     const memory = GuestMemory.allocate(0x1000);
     const queue = new SplitDriverQueue(memory, layoutSplitQueue(0, 8));

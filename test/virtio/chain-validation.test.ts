@@ -151,6 +151,8 @@ describe('chains that break a rule', () => {
     const ring = new RawRing({ size: 16 });
     refuses(ring, 16, 'descriptor-index', '2.7.5');
     refuses(ring, 0xffff, 'descriptor-index', '2.7.5');
+    // There is nothing that could be given back.
+    assert.equal(ring.queue.inFlight, 0);
   });
 
   it('V1: descriptor-index: a next past the queue size', () => {

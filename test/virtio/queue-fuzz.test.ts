@@ -234,7 +234,7 @@ describe('driver and a hostile device', () => {
             ),
             scribble: fc.nat(layout.end),
           }),
-          { maxLength: 40 },
+          { maxLength: 40, size: 'max' },
         ),
         (script) => {
           const memory = GuestMemory.allocate(MEMORY);

@@ -216,7 +216,7 @@ describe('split queue against a naive model', () => {
         fc.property(
           fc.constantFrom(1, 2, 4, 8, 16),
           fc.nat(64),
-          fc.array(op, { maxLength: 120 }),
+          fc.array(op, { maxLength: 120, size: 'max' }),
           (size, start, ops) => {
             const model = new Model(size, start * 16, eventIndex);
             for (const step of ops) model.step(step);

@@ -200,6 +200,52 @@ describe('driver side of a split queue', () => {
     assert.equal(indexed.memory.readU16(layout.availableRing + 4 + 2 * SIZE), 1);
   });
 
+  it('V1: asks from the next chain to collect on, not from the last one fetched', () => {
+    const { memory, driver, use } = hostile(true);
+    const layout = layoutSplitQueue(0, SIZE);
+    const ids = [driver.add(out, []), driver.add(out, [])];
+    driver.publish();
+    for (const id of ids) use(id, 0);
+    assert.equal(driver.fetchUsed(), 2);
+    driver.collect();
+    assert.equal(driver.enableNotifications(), true);
+    assert.equal(memory.readU16(layout.availableRing + 4 + 2 * SIZE), 1);
+  });
+
+  it('V1: knows a chain that the device keeps while many others come and go', () => {
+    const { driver, use } = hostile();
+    const kept = driver.add(out, into);
+    driver.publish();
+    // Past the ring's size, and past the 16 bits of its indices.
+    for (let i = 0; i < 70_000; i++) {
+      const id = driver.add(out, []);
+      driver.publish();
+      use(id, 0);
+      driver.fetchUsed();
+      assert.equal(driver.collect()?.id, id);
+    }
+    use(kept, 1);
+    driver.fetchUsed();
+    assert.deepEqual(driver.collect(), { id: kept, written: 1 });
+  });
+
+  it('V1: frees in any order without giving a descriptor twice', () => {
+    const { driver, use } = hostile();
+    const [a = -1, b = -1, c = -1] = [driver.add(out, []), driver.add(out, []), driver.add(out, into)];
+    driver.publish();
+    use(a, 0);
+    driver.fetchUsed();
+    driver.collect();
+    const lent = new Set([b, c]);
+    while (driver.freeDescriptors > 0) {
+      const id = driver.add(out, []);
+      assert(!lent.has(id), `${id} is still with the device`);
+      lent.add(id);
+    }
+    // Three for the chain of three, and one for each other.
+    assert.equal(lent.size, SIZE - 2);
+  });
+
   it('V1: a closed queue says so', () => {
     const { driver } = hostile();
     driver.close();

@@ -314,20 +314,54 @@ describe('life of a split queue', () => {
     assert.equal(memory.readU16(layout.usedRing + 2), 1);
   });
 
-  it('M15: says so when the mapping under its rings was closed', () => {
-    let close = (): void => undefined;
-    const view = new Uint8Array(0x1000);
-    const memory = GuestMemory.from({
-      kind: 'closing',
-      size: 0x1000,
-      mapped: [view],
-      onClose: (listener) => {
-        close = listener;
-      },
+  it('M2: each part of the ring may lie in a memory of its own that grows', () => {
+    const engineMemory = engine?.Memory;
+    assert(engineMemory !== undefined);
+    const memories = [0, 1, 2].map(() => new engineMemory({ initial: 1 }));
+    const memory = GuestMemory.fromRegions(
+      memories.map((m, i) => ({ start: i * 0x1000, backing: wasm(m, 0, 0x1000) })),
+    );
+    const queue = new SplitQueue(memory, {
+      size: 4,
+      descriptorTable: 0,
+      availableRing: 0x1000,
+      usedRing: 0x2000,
     });
-    const queue = new SplitQueue(memory, layoutSplitQueue(0, 4));
-    assert.equal(queue.fetchAvailable(), 0);
-    close();
-    assert.throws(() => queue.fetchAvailable(), { code: 'ring-unmapped' });
+    const chain = new DescriptorChain();
+    for (const [i, part] of memories.entries()) {
+      part.grow(1);
+      memory.writeU32(8, i);
+      memory.writeU16(0x1002, i + 1);
+      assert.equal(queue.fetchAvailable(), 1);
+      assert(queue.pop(chain));
+      assert.equal(chain.readableBytes, i);
+      queue.push(0, 0);
+      queue.publish();
+      assert.equal(memory.readU16(0x2002), i + 1);
+    }
+  });
+
+  it('M15: says so when the mapping under any part of the ring was closed', () => {
+    for (const closing of [0, 1, 2]) {
+      const listeners: (() => void)[] = [];
+      const memory = GuestMemory.fromRegions(
+        [0, 1, 2].map((i) => ({
+          start: i * 0x1000,
+          backing: {
+            kind: 'closing',
+            size: 0x1000,
+            mapped: [new Uint8Array(0x1000)],
+            onClose: (listener: () => void) => {
+              listeners[i] = listener;
+            },
+          },
+        })),
+      );
+      const layout = { size: 4, descriptorTable: 0, availableRing: 0x1000, usedRing: 0x2000 };
+      const queue = new SplitQueue(memory, layout);
+      assert.equal(queue.fetchAvailable(), 0);
+      listeners[closing]?.();
+      assert.throws(() => queue.fetchAvailable(), { code: 'ring-unmapped' });
+    }
   });
 });

@@ -13,6 +13,7 @@ export class EventLoopPoller implements Poller {
   readonly #set: EpollSet;
   readonly #timers = new Set<NodeJS.Timeout>();
   #loop: LoopPoll | undefined;
+  #immediate: NodeJS.Immediate | undefined;
 
   /** @throws HostError `system` where the process has no descriptor left, `no-ffi`, `unsupported` */
   constructor() {
@@ -22,7 +23,11 @@ export class EventLoopPoller implements Poller {
   add(fd: number, interest: Interest, ready: () => void): Watch {
     const watch = this.#set.add(fd, interest, ready);
     try {
-      this.#loop ??= libc().loopPoll(this.#set.fd, () => this.#dispatch());
+      // Not called from within koffi's own callback: what is thrown there aborts the process at the next garbage collection, and
+      // promises settled there are not looked at until something else happens (Node 26, Deno).
+      this.#loop ??= libc().loopPoll(this.#set.fd, () => {
+        this.#immediate ??= setImmediate(() => this.#dispatch());
+      });
     } catch (error) {
       watch.close();
       throw error;
@@ -56,19 +61,15 @@ export class EventLoopPoller implements Poller {
   }
 
   #dispatch(): void {
-    try {
-      // A callback may end all watches, and with them the loop's.
-      this.#set.dispatch(0, () => this.#loop !== undefined);
-    } catch (error) {
-      // Thrown into koffi it would lie there until the next garbage collection, and then abort the process.
-      setImmediate(() => {
-        throw error;
-      });
-    }
+    this.#immediate = undefined;
+    // A callback may end all watches, and with them the loop's.
+    this.#set.dispatch(0, () => this.#loop !== undefined);
   }
 
   #leaveLoop(): void {
     this.#loop?.close();
     this.#loop = undefined;
+    clearImmediate(this.#immediate);
+    this.#immediate = undefined;
   }
 }

@@ -25,13 +25,14 @@ describe('the host room in a Worker', () => {
       { eval: true, workerData: { kick: kick.fd, answer: answer.fd, stop: stop.fd } },
     );
     const said = once(worker, 'message');
+    const exited = once(worker, 'exit');
     for (let round = 0; round < 20; round++) {
       kick.signal();
       while (!answer.consume()) await new Promise((resolve) => setImmediate(resolve));
     }
     stop.signal();
     assert.deepEqual(await said, [20]);
-    await once(worker, 'exit');
+    await exited;
     for (const event of [kick, answer, stop]) event.close();
   });
 
@@ -50,11 +51,12 @@ describe('the host room in a Worker', () => {
       Atomics.notify(workerData, 2);`,
       { eval: true, workerData: words },
     );
+    const exited = once(worker, 'exit');
     await once(worker, 'online');
     Atomics.store(words, 0, 1);
     Atomics.notify(words, 0);
     for (let i = 0; i < 100_000; i++) Atomics.add(words, 1, 1);
-    await once(worker, 'exit');
+    await exited;
     assert.equal(Atomics.load(words, 1), 200_000);
     assert.equal(words[2], 1);
     backing.close();

@@ -9,7 +9,12 @@ import {
 import type { PagingFormat } from './format.ts';
 import { Level } from './level.ts';
 import { EXECUTE, USER, WRITE } from './rights.ts';
+import { upperHalf } from './virtual-range.ts';
 import { type ResolvedControls, resolveControls, type X86Controls } from './x86-controls.ts';
+
+// A constant of this module is known to the optimiser, an imported one is looked up every time.
+const writeOrUser: number = WRITE | USER;
+const execute: number = EXECUTE;
 
 /**
  * A format compiled for given controls: everything that a walk needs, as integers. Compiling costs microseconds and
@@ -28,6 +33,8 @@ export class CompiledFormat {
   readonly canonicalShift: number;
   readonly canonicalOnes: number;
   readonly presentMask: number;
+  /** First page number after the hole in the middle of the address space (see virtual-range.ts). */
+  readonly upperHalf: number;
   /** Where the two rights bits and the no-execute bit of an entry go to become a rights code. */
   readonly rightsShift: number;
   readonly noExecuteShift: number;
@@ -53,6 +60,7 @@ export class CompiledFormat {
     this.tableAddressHi = format.tableAddress.hi | 0;
     this.canonicalShift = format.signExtended ? format.addressBits - 33 : format.addressBits - 32;
     this.canonicalOnes = format.signExtended ? -1 : 0;
+    this.upperHalf = upperHalf(format);
     this.presentMask = 1 << format.entry.present;
     this.rightsShift = format.entry.write;
     this.noExecuteShift = (format.entry.noExecute ?? 63) - 32 - 2;
@@ -70,9 +78,7 @@ export class CompiledFormat {
 
   /** Rights code of a walk, from the AND of all lower halves and the OR of all upper halves. */
   rights(andLo: number, orHi: number): number {
-    return (
-      ((andLo >>> this.rightsShift) & (WRITE | USER)) | (((orHi >>> this.noExecuteShift) & EXECUTE) ^ EXECUTE)
-    );
+    return ((andLo >>> this.rightsShift) & writeOrUser) | ((~orHi >>> this.noExecuteShift) & execute);
   }
 }
 

@@ -2,7 +2,7 @@ import { type GuestMemory, hex } from '../core/index.ts';
 import { physical } from './bits.ts';
 import { type EntryReader, storePhysical } from './entry-reader.ts';
 import type { FrameSource } from './frames.ts';
-import { checkNotThere, LongEntryReader, ShortEntryReader } from './memory-entry-reader.ts';
+import { checkNotThere, MemoryEntryReader } from './memory-entry-reader.ts';
 import { PagingError } from './paging-error.ts';
 import type { TableOps } from './table-ops.ts';
 
@@ -131,9 +131,7 @@ export class GuestTables implements TableOps<number> {
    */
   entryReader(size: 4 | 8): EntryReader {
     this.rootTable();
-    return size === 8
-      ? new LongEntryReader(this.memory, this.root)
-      : new ShortEntryReader(this.memory, this.root);
+    return new MemoryEntryReader(this.memory, this.root, size);
   }
 }
 

@@ -4,6 +4,9 @@ import type { LevelFormat, PagingFormat } from './format.ts';
 import { EXECUTE } from './rights.ts';
 import type { ResolvedControls } from './x86-controls.ts';
 
+/** Lowest address bit of the word that the indices of upper levels are taken from. */
+export const UPPER_WORD = 27;
+
 /**
  * One level of a format, compiled for given controls: what the description says, as 32-bit integers in the fields
  * of one object that is linked to the next level. Typed arrays of masks would cost the walk a third more (37 ns to
@@ -15,10 +18,12 @@ export class Level {
   readonly next: Level;
   /** Where the trace of a walk keeps the entry of this level: 0 for the root's, then 2, 4 ... */
   readonly slot: number;
-  /** Byte offset of an entry = (address >> indexShift) & offsetMask. */
+  /**
+   * Byte offset of an entry = (word >> indexShift) & offsetMask, where the word is bits 58:27 of the address if
+   * `indexInUpper` is 1, else bits 31:0. One of the two holds the whole index of any level of any format.
+   */
   readonly indexShift: number;
-  /** 1 where all of the index stands in the upper half of the address, else 0. */
-  readonly indexInHigh: number;
+  readonly indexInUpper: number;
   readonly offsetMask: number;
   /**
    * An entry points to a table, and breaks no rule, exactly where `lo & tableTestLo` is `tableTestValue` and
@@ -59,8 +64,9 @@ export class Level {
     this.format = level;
     this.next = next ?? this;
     this.slot = format.levels.indexOf(level) * 2;
-    this.indexShift = shift & 31;
-    this.indexInHigh = shift >= 32 ? 1 : 0;
+    const upper = shift >= UPPER_WORD;
+    this.indexShift = upper ? shift - UPPER_WORD : shift;
+    this.indexInUpper = upper ? 1 : 0;
     this.offsetMask = ((2 ** level.indexBits - 1) * entrySize) | 0;
     this.leafMask = leafBit === undefined ? 0 : 1 << leafBit;
     // Where every present entry is a leaf, the test is one that nothing passes.

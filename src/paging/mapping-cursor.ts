@@ -197,16 +197,15 @@ export class MappingCursor implements IterableIterator<MappingRecord> {
     const { level, span, base, index } = frame;
     // The frame has moved on to the entry after this one.
     const count = Math.min(base + index * span - 1, this.options.last) - page + 1;
-    const entry = { kind, level, page, count, address, rights, lo, hi };
     const joins = this.options.coalesce || kind === 'table-unreadable';
-    if (joins && this.open?.join(entry, this.compiled) === true) return;
+    if (joins && this.open?.join(kind, level, page, count, address, rights, lo) === true) return;
     this.flush();
-    this.open = new OpenRange(entry);
+    this.open = new OpenRange(this.compiled, kind, level, page, count, address, rights, lo, hi);
   }
 
   /** Completes the range that was growing. */
   private flush(): void {
-    if (this.open !== undefined) this.ready.push(this.open.record(this.compiled));
+    if (this.open !== undefined) this.ready.push(this.open.record());
     this.open = undefined;
   }
 }

@@ -3,58 +3,87 @@ import { decodeLeaf } from './entry-codec.ts';
 import type { Level } from './level.ts';
 import type { MappingRecord } from './mapping-record.ts';
 import { rightsOf } from './rights.ts';
-import { addressOf, upperHalf } from './virtual-range.ts';
+import { addressOf } from './virtual-range.ts';
 
 /** What a run of entries has in common. */
 export type RangeKind = 'mapped' | 'table-unreadable' | 'reserved';
 
-/** One entry as an enumeration meets it, cut to the range that was asked for. */
-export interface MetEntry {
-  readonly kind: RangeKind;
-  readonly level: Level;
-  /** First page, and how many. */
-  readonly page: number;
-  readonly count: number;
-  /** Where a leaf points to, at `page`; else where the entry stands. */
-  readonly address: number;
-  /** Effective rights of a leaf. */
-  readonly rights: number;
-  /** The leaf. */
-  readonly lo: number;
-  readonly hi: number;
-}
-
-/** A range that may still grow: neighbours that differ in nothing but their addresses are joined to it. */
+/**
+ * A range that may still grow: neighbours that differ in nothing but their addresses are joined to it. Entries are
+ * handed over as plain numbers, for most of them only make the range longer.
+ */
 export class OpenRange {
-  private readonly first: MetEntry;
+  readonly kind: RangeKind;
+  private readonly compiled: CompiledFormat;
+  private readonly level: Level;
+  /** First page, and how many. */
+  private readonly page: number;
   private count: number;
+  /** Where the first leaf points to; else where the first entry stands. */
+  private readonly address: number;
+  /** Effective rights of the leaves. */
+  private readonly rights: number;
+  /** The first leaf. */
+  private readonly lo: number;
+  private readonly hi: number;
+  /** What the next entry's address and page have to be. */
+  private nextPage: number;
+  private nextAddress: number;
 
-  constructor(first: MetEntry) {
-    this.first = first;
-    this.count = first.count;
+  constructor(
+    compiled: CompiledFormat,
+    kind: RangeKind,
+    level: Level,
+    page: number,
+    count: number,
+    address: number,
+    rights: number,
+    lo: number,
+    hi: number,
+  ) {
+    this.compiled = compiled;
+    this.kind = kind;
+    this.level = level;
+    this.page = page;
+    this.count = 0;
+    this.address = address;
+    this.rights = rights;
+    this.lo = lo;
+    this.hi = hi;
+    this.nextPage = page;
+    this.nextAddress = address;
+    this.extend(count, address);
   }
 
   /** Joins a neighbour, or answers false. */
-  join(entry: MetEntry, compiled: CompiledFormat): boolean {
-    const { first, count } = this;
-    const { format } = compiled;
-    if (entry.kind !== first.kind || entry.level !== first.level) return false;
-    // The two halves of a sign-extended space are neighbours as page numbers, not as addresses.
-    if (entry.page !== first.page + count || entry.page === upperHalf(format)) return false;
-    if (first.kind === 'mapped') {
-      if (entry.address !== first.address + count * 4096 || entry.rights !== first.rights) return false;
-      if (((entry.lo ^ first.lo) & entry.level.attributeMask) !== 0) return false;
-    } else {
-      // Entries that follow each other in memory too: one hole in it, however many tables lie there.
-      const entries = Math.ceil(count / (entry.level.pageSize / 4096));
-      if (entry.address !== first.address + entries * format.entrySize) return false;
-    }
-    this.count += entry.count;
+  join(
+    kind: RangeKind,
+    level: Level,
+    page: number,
+    count: number,
+    address: number,
+    rights: number,
+    lo: number,
+  ): boolean {
+    if (page !== this.nextPage || address !== this.nextAddress || level !== this.level || kind !== this.kind)
+      return false;
+    if (rights !== this.rights || ((lo ^ this.lo) & level.attributeMask) !== 0) return false;
+    this.extend(count, address);
     return true;
   }
 
-  record(compiled: CompiledFormat): MappingRecord {
-    const { kind, level, page, address, rights, lo, hi } = this.first;
+  private extend(count: number, address: number): void {
+    const { format, upperHalf } = this.compiled;
+    const next = this.nextPage + count;
+    this.count += count;
+    // The two halves of a sign-extended space are neighbours as page numbers, not as addresses: nothing joins there.
+    this.nextPage = next === upperHalf ? -1 : next;
+    // Entries that tell of no memory are joined where they follow each other themselves: one hole in the tables.
+    this.nextAddress = this.kind === 'mapped' ? address + count * 4096 : address + format.entrySize;
+  }
+
+  record(): MappingRecord {
+    const { compiled, kind, level, page, address, rights, lo, hi } = this;
     const gva = addressOf(compiled.format, page);
     const size = this.count * 4096;
     switch (kind) {

@@ -4,6 +4,19 @@ import type { PageFaultReason } from './translation.ts';
 /**
  * Why the last `resolve` answered -1: one record per translator, overwritten by the next failure, so that a fault
  * costs no allocation. Copy what is to be kept.
+ *
+ * @example
+ * ```ts
+ * import assert from 'node:assert/strict';
+ * import { GuestMemory } from 'guestmem';
+ * import { ACCESS, Translator, X86_4LEVEL } from 'guestmem/paging';
+ *
+ * const memory = GuestMemory.allocate(0x1000);
+ * const translator = new Translator({ memory, format: X86_4LEVEL, root: 0 });
+ * assert.equal(translator.resolve(0x1234, 0, ACCESS.write), -1);
+ * const { kind, reason, errorCode, level, gva } = translator.fault;
+ * assert.deepEqual([kind, reason, errorCode, level, gva], ['page-fault', 'not-present', 2, 4, 0x1234n]);
+ * ```
  */
 export class WalkFault {
   /** `none` until the first failure. */

@@ -8,6 +8,7 @@ const SIZE = 64 * 1024 * 1024;
 const BYTES = 4096;
 
 type Loop = (memory: GuestMemory, gpa: number) => () => number;
+/** Takes byte addresses too, as every emulator does on its one big array. */
 type RawLoop = (words: Uint32Array) => () => number;
 
 const readU32: Loop = (memory, gpa) => () => {
@@ -18,7 +19,7 @@ const readU32: Loop = (memory, gpa) => () => {
 
 const rawReadU32: RawLoop = (words) => () => {
   let sum = 0;
-  for (let i = 0; i < BYTES / 4; i++) sum = (sum + (words[i] as number)) | 0;
+  for (let at = 0; at < BYTES; at += 4) sum = (sum + (words[at >>> 2] as number)) | 0;
   return sum;
 };
 
@@ -28,7 +29,7 @@ const writeU32: Loop = (memory, gpa) => () => {
 };
 
 const rawWriteU32: RawLoop = (words) => () => {
-  for (let at = 0; at < BYTES; at += 4) words[at / 4] = at;
+  for (let at = 0; at < BYTES; at += 4) words[at >>> 2] = at;
   return words[BYTES / 4 - 1] as number;
 };
 
@@ -46,7 +47,9 @@ const readU64: Loop = (memory, gpa) => {
 
 const rawReadU64: RawLoop = (words) => () => {
   let sum = 0;
-  for (let i = 0; i < BYTES / 4; i += 2) sum = (sum + (words[i] as number) + (words[i + 1] as number)) | 0;
+  for (let at = 0; at < BYTES; at += 8) {
+    sum = (sum + (words[at >>> 2] as number) + (words[(at >>> 2) + 1] as number)) | 0;
+  }
   return sum;
 };
 
@@ -57,8 +60,8 @@ const writeU64: Loop = (memory, gpa) => () => {
 
 const rawWriteU64: RawLoop = (words) => () => {
   for (let at = 0; at < BYTES; at += 8) {
-    words[at / 4] = at;
-    words[at / 4 + 1] = ~at;
+    words[at >>> 2] = at;
+    words[(at >>> 2) + 1] = ~at;
   }
   return words[BYTES / 4 - 2] as number;
 };

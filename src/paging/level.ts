@@ -45,6 +45,8 @@ export class Level {
   readonly noRights: number;
   /** Bits of the address within a leaf of this level. */
   readonly pageMask: number;
+  /** Bytes that a leaf of this level maps. */
+  readonly pageSize: number;
   /** For building and reporting: where the attributes of a leaf stand. */
   readonly fields: readonly LeafField[];
   /** Bits of a leaf that say what kind of memory it maps and whether globally: all in the lower half. */
@@ -82,6 +84,7 @@ export class Level {
     this.foldMask = fold === undefined ? 0 : (2 ** fold.bits - 1) | 0;
     this.noRights = level.hasRights ? 0 : (1 << entry.write) | (1 << entry.user);
     this.pageMask = (2 ** level.indexBit - 1) | 0;
+    this.pageSize = 2 ** level.indexBit;
     this.fields = leafFields(format, level);
     this.attributeMask = this.fields
       .filter(({ attribute }) => attribute === 'memoryType' || attribute === 'global')
@@ -90,16 +93,6 @@ export class Level {
     this.presentLeaf = present | this.leafMask;
     const usable = (1 << entry.write) | (1 << entry.user) | (1 << entry.accessed);
     this.presentTable = level.hasRights ? present | usable : present;
-  }
-
-  /** Bytes that a leaf of this level maps. */
-  get pageSize(): number {
-    return 2 ** this.format.indexBit;
-  }
-
-  /** Whether leaves may stand here at all. */
-  get hasLeaves(): boolean {
-    return this.leafMask !== 0;
   }
 }
 

@@ -203,7 +203,7 @@ class Mapping<TableAddr> {
     const gpa = this.request.gpa + (page - this.first) * 4096;
     const size = level.pageSize;
     const whole = page === entryBase && page + size / 4096 - 1 <= this.last;
-    if (level.hasLeaves && whole && gpa % size === 0 && size <= this.maxPageSize) {
+    if (level.leafMask !== 0 && whole && gpa % size === 0 && size <= this.maxPageSize) {
       this.write(address, exists, this.encode(level, gpa, page));
       this.leaves++;
       return;

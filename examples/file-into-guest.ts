@@ -10,7 +10,10 @@ import { GuestMemory } from 'guestmem';
 
 const folder = mkdtempSync(join(tmpdir(), 'guestmem-example-'));
 const path = join(folder, 'kernel.bin');
-writeFileSync(path, Uint8Array.from({ length: 0x2000 }, (_, i) => i % 251));
+writeFileSync(
+  path,
+  Uint8Array.from({ length: 0x2000 }, (_, i) => i % 251),
+);
 
 const memory = GuestMemory.fromRanges(
   [

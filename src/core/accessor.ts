@@ -36,6 +36,7 @@ import { scratch } from './scratch.ts';
  * ```
  */
 export abstract class GuestMemoryAccessor implements HostTranslator {
+  /** What the implementer gives: see {@link HostTranslator.translateAndGetLimit}. */
   abstract translateAndGetLimit(gpa: number, access?: Access): HostRun | undefined;
 
   /** Reads a value by its layout; it may lie across runs that touch. One of 2, 4 or 8 aligned bytes never tears. */

@@ -7,7 +7,19 @@ export const PAGE_SIZE = 4096;
 /** One past the last guest-physical address: the whole space has 2^53 bytes (x86 and Arm have at most 2^52). */
 export const ADDRESS_SPACE_SIZE: number = 2 ** 53;
 
-/** True for a guest-physical address, or a length: a whole number from 0 to 2^53-1. */
+/**
+ * True for a guest-physical address, or a length: a whole number from 0 to 2^53-1.
+ *
+ * @example
+ * ```ts
+ * import assert from 'node:assert/strict';
+ * import { isGpa } from 'guestmem';
+ *
+ * assert.equal(isGpa(0x1_0000_0000), true);
+ * assert.equal(isGpa(-1), false);
+ * assert.equal(isGpa(2 ** 53), false);
+ * ```
+ */
 export function isGpa(value: number): boolean {
   return Number.isSafeInteger(value) && value >= 0;
 }

@@ -23,6 +23,7 @@ import { newSharedBytes } from './shared-bytes.ts';
  */
 export function heap(size: number): MemoryBacking {
   checkSize('heap', size);
+  checkRoom(size);
   return {
     kind: 'heap',
     size,
@@ -52,6 +53,7 @@ export function heap(size: number): MemoryBacking {
  */
 export function shared(size: number): MemoryBacking {
   checkSize('shared', size);
+  checkRoom(size);
   let window: WasmMemory | undefined;
   const mapped = pieces(size, (length) => {
     const made = newSharedBytes(length);
@@ -182,6 +184,17 @@ function pieces(size: number, make: (length: number) => Uint8Array): Uint8Array[
   const made: Uint8Array[] = [];
   for (let left = size; left > 0; left -= MAX_PIECE) made.push(make(Math.min(left, MAX_PIECE)));
   return made;
+}
+
+/** No process has more: the user half of a 48-bit address space. Piece by piece, the engine would say so after hours. */
+const LARGEST = 2 ** 47;
+
+function checkRoom(size: number): void {
+  if (size > LARGEST) {
+    throw new GuestMemoryError('too-large', `current size ${size}, wanted at most ${LARGEST}`, {
+      operation: 'allocate memory',
+    });
+  }
 }
 
 function allocate(length: number): ArrayBuffer {

@@ -8,12 +8,14 @@ declare global {
 
 /** Something lent: give it back with `release()`, or let a `using` declaration do so. Safe to call twice. */
 export interface Releasable {
+  /** Gives it back. */
   release(): void;
   [Symbol.dispose](): void;
 }
 
 /** Something owned: end it with `close()`, or let a `using` declaration do so. Safe to call twice. */
 export interface Closable {
+  /** Ends it. */
   close(): void;
   [Symbol.dispose](): void;
 }

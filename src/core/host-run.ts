@@ -16,6 +16,8 @@ export interface HostRun {
  */
 export interface HostTranslator {
   /**
+   * Answers what host bytes are behind an address, and how many follow.
+   *
    * @param gpa - guest-physical address
    * @param access - `'write'` counts as a write for dirty tracking
    * @returns `undefined` where nothing is there, or the access is denied

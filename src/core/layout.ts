@@ -5,7 +5,9 @@ export interface Layout<T> {
   readonly size: number;
   /** Natural alignment in bytes, a power of two. */
   readonly align: number;
+  /** The value of the bytes from `offset` on. */
   decode(view: DataView, offset: number): T;
+  /** Stores the bytes of a value from `offset` on. */
   encode(view: DataView, offset: number, value: T): void;
 }
 

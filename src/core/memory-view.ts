@@ -6,6 +6,18 @@ import type { Region } from './region.ts';
 /**
  * Guest bytes lent as they are: one array for each run that is contiguous on the host, fit for `fs.readv` and
  * `fs.writev`. Give them back with {@link MemoryViews.release}, or a `using` declaration.
+ *
+ * @example
+ * ```ts
+ * import assert from 'node:assert/strict';
+ * import { GuestMemory } from 'guestmem';
+ *
+ * const memory = GuestMemory.fromRanges([[0, 0x1000], [0x1000, 0x1000]]);
+ * const views = memory.views(0x0f00, 0x200, 'write');
+ * for (const bytes of views.iovecs) bytes.fill(1);
+ * views.release();
+ * assert.equal(memory.readU8(0x10ff), 1);
+ * ```
  */
 export class MemoryViews implements Releasable {
   /** First guest-physical address. */
@@ -66,7 +78,22 @@ export class MemoryViews implements Releasable {
   }
 }
 
-/** Guest bytes lent as one array: a {@link MemoryViews} of a single run. */
+/**
+ * Guest bytes lent as one array: a {@link MemoryViews} of a single run.
+ *
+ * @example
+ * ```ts
+ * import assert from 'node:assert/strict';
+ * import { GuestMemory } from 'guestmem';
+ *
+ * const memory = GuestMemory.allocate(0x1000);
+ * const view = memory.view(0x100, 16, 'write');
+ * view.bytes[0] = 7;
+ * view.release();
+ * assert.equal(memory.readU8(0x100), 7);
+ * assert.throws(() => view.bytes, { code: 'closed' });
+ * ```
+ */
 export class MemoryView extends MemoryViews {
   /**
    * The host bytes.

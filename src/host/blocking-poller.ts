@@ -49,6 +49,7 @@ export class BlockingPoller implements Poller {
     this.#running = false;
   }
 
+  /** Ends the polling and closes what it holds. */
   close(): void {
     this.#running = false;
     this.#timers.clear();

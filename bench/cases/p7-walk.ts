@@ -19,7 +19,7 @@ const SIZE = 64 * 1024 * 1024;
 /** 8 MiB of pages of 4 KiB, for a working set of four last-level tables. */
 const MAPPED = 8 * 1024 * 1024;
 const GVA = 0xffff_8880_0000_0000n;
-const GVA_HI = 0xffff_8880;
+const GVA_HI = 0xffff_8880 | 0;
 const STEPS = 512;
 /**
  * A sum of whole numbers above 2^31 makes V8 14 prove at every step that it stays one (4 to 8 ns, which would be

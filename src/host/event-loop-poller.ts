@@ -63,7 +63,11 @@ export class EventLoopPoller implements Poller {
   #dispatch(): void {
     this.#immediate = undefined;
     // A callback may end all watches, and with them the loop's.
-    this.#set.dispatch(0, () => this.#loop !== undefined);
+    try {
+      this.#set.dispatch(0, () => this.#loop !== undefined);
+    } finally {
+      this.#loop?.rearm();
+    }
   }
 
   #leaveLoop(): void {

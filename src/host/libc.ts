@@ -12,6 +12,8 @@ const KOFFI_VERSION = '3.3.4';
 
 /** A poll handle of the event loop. */
 export interface LoopPoll {
+  /** To be called when what was ready has been taken: Deno calls back once only, otherwise. */
+  rearm(): void;
   close(): void;
 }
 
@@ -137,7 +139,13 @@ function bind(koffi: Koffi): Libc {
           },
         );
       }
-      return koffi.node.poll(fd, { readable: true }, ready);
+      const interest = { readable: true };
+      const handle = koffi.node.poll(fd, interest, ready);
+      const rearm = (): void => {
+        handle.stop();
+        handle.start(interest, ready);
+      };
+      return { rearm: 'Deno' in globalThis ? rearm : () => undefined, close: () => handle.close() };
     },
   };
 }

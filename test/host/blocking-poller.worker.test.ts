@@ -13,15 +13,16 @@ describe('the host room in a Worker', () => {
     const stop = EventFd.create();
     const worker = new Worker(
       `
-      const { BlockingPoller, EventFd } = await import(${JSON.stringify(host)});
-      const { workerData, parentPort } = await import('node:worker_threads');
+      const { workerData, parentPort } = require('node:worker_threads');
+      import(${JSON.stringify(host)}).then(({ BlockingPoller, EventFd }) => {
       const [kick, answer] = [workerData.kick, workerData.answer].map((fd) => EventFd.adopt(fd));
       const poller = new BlockingPoller();
       let rounds = 0;
       poller.add(kick.fd, { readable: true }, () => { if (kick.consume()) { rounds++; answer.signal(); } });
       poller.add(workerData.stop, { readable: true }, () => poller.stop());
       poller.run();
-      parentPort.postMessage(rounds);`,
+      parentPort.postMessage(rounds);
+      });`,
       { eval: true, workerData: { kick: kick.fd, answer: answer.fd, stop: stop.fd } },
     );
     const said = once(worker, 'message');

@@ -53,7 +53,7 @@ export function struct<const F extends StructFields>(
     align,
     fields: Object.freeze(placed) as StructLayout<F>['fields'],
     offsetOf(field: keyof F & string): number {
-      const found = placed[field];
+      const found = Object.hasOwn(placed, field) ? placed[field] : undefined;
       if (found === undefined) throw noField(field, Object.keys(placed));
       return found.offset;
     },

@@ -1,6 +1,6 @@
 import type { Access } from './access.ts';
 import { ADDRESS_SPACE_SIZE, isGpa } from './addresses.ts';
-import { copyBytes } from './bulk.ts';
+import { copyBytes, isShared } from './bulk.ts';
 import { loadElement, storeElement } from './element.ts';
 import { GuestMemoryError } from './errors.ts';
 import { hex } from './hex.ts';
@@ -120,7 +120,7 @@ function elementRun(
 export function readRuns(from: HostTranslator, gpa: number, dest: Uint8Array, operation: string): void {
   let done = 0;
   for (const run of runs(from, gpa, dest.length, 'read', operation)) {
-    copyBytes(dest, done, run, 0, run.length);
+    copyBytes(dest, done, run, 0, run.length, isShared(run));
     done += run.length;
   }
 }
@@ -129,7 +129,7 @@ export function readRuns(from: HostTranslator, gpa: number, dest: Uint8Array, op
 export function writeRuns(to: HostTranslator, gpa: number, src: Uint8Array, operation: string): void {
   let done = 0;
   for (const run of runs(to, gpa, src.length, 'write', operation)) {
-    copyBytes(run, 0, src, done, run.length);
+    copyBytes(run, 0, src, done, run.length, isShared(run));
     done += run.length;
   }
 }
@@ -191,7 +191,7 @@ export function translateChecked(
   if (!isGpa(byteOffset) || !isGpa(limit) || limit === 0 || limit > buffer.byteLength - byteOffset) {
     throw new GuestMemoryError(
       'fault',
-      `the translator answers ${limit} bytes at ${byteOffset} of a buffer of ${buffer.byteLength}`,
+      `the translator answers ${limit} bytes for ${hex(gpa)}, at ${byteOffset} of a buffer of ${buffer.byteLength}`,
       { ...facts, failedAt: gpa },
     );
   }

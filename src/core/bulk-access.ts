@@ -20,7 +20,7 @@ export abstract class BulkAccess extends ScalarAccess {
   readAt(gpa: number, dest: Uint8Array, destOffset = 0, length: number = dest.length - destOffset): void {
     const region = this.nearRange(gpa, length);
     if (region !== undefined && fits(dest, destOffset, length)) {
-      copyBytes(dest, destOffset, region.u8, gpa - region.start, length);
+      copyBytes(dest, destOffset, region.u8, gpa - region.start, length, region.shared);
       return;
     }
     this.checkBuffer(dest, destOffset, length, 'read');
@@ -37,7 +37,7 @@ export abstract class BulkAccess extends ScalarAccess {
   writeAt(gpa: number, src: Uint8Array, srcOffset = 0, length: number = src.length - srcOffset): void {
     const region = this.nearWritableRange(gpa, length);
     if (region !== undefined && fits(src, srcOffset, length)) {
-      copyBytes(region.u8, gpa - region.start, src, srcOffset, length);
+      copyBytes(region.u8, gpa - region.start, src, srcOffset, length, region.shared);
       return;
     }
     this.checkBuffer(src, srcOffset, length, 'write');

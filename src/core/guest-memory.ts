@@ -280,7 +280,7 @@ export class GuestMemory extends AtomicAccess implements HostTranslator, GuestAd
     const from = source.nearRange(sourceGpa, length);
     const to = this.nearWritableRange(gpa, length);
     if (from !== undefined && to !== undefined)
-      copyBytes(to.u8, gpa - to.start, from.u8, sourceGpa - from.start, length);
+      copyBytes(to.u8, gpa - to.start, from.u8, sourceGpa - from.start, length, to.shared || from.shared);
     else this.copyByChunks(source, sourceGpa, gpa, length);
   }
 

@@ -144,7 +144,7 @@ export class Region {
     if (u8 === undefined) this.fetchByCall(offset, width);
     else if (width === 1) scratch.u8[0] = u8[offset] as number;
     else if ((offset + this.skew) % width === 0) this.load(offset + this.skew, width);
-    else copyBytes(scratch.u8, 0, u8, offset, width);
+    else copyBytes(scratch.u8, 0, u8, offset, width, this.shared);
   }
 
   /** A scalar of `width` bytes from the scratch, likewise. */
@@ -153,7 +153,7 @@ export class Region {
     if (u8 === undefined) this.putByCall(offset, width);
     else if (width === 1) u8[offset] = scratch.u8[0] as number;
     else if ((offset + this.skew) % width === 0) this.store(offset + this.skew, width);
-    else copyBytes(u8, offset, scratch.u8, 0, width);
+    else copyBytes(u8, offset, scratch.u8, 0, width, this.shared);
   }
 
   private fetchByCall(offset: number, width: number): void {
@@ -180,14 +180,14 @@ export class Region {
   copyOut(offset: number, dest: Uint8Array, destAt: number, length: number): void {
     const u8 = this.bytes();
     if (u8 === undefined) this.fallback?.read(offset, dest.subarray(destAt, destAt + length));
-    else copyBytes(dest, destAt, u8, offset, length);
+    else copyBytes(dest, destAt, u8, offset, length, this.shared);
   }
 
   /** Copies bytes into the region. */
   copyIn(offset: number, src: Uint8Array, srcAt: number, length: number): void {
     const u8 = this.bytes();
     if (u8 === undefined) this.fallback?.write?.(offset, src.subarray(srcAt, srcAt + length));
-    else copyBytes(u8, offset, src, srcAt, length);
+    else copyBytes(u8, offset, src, srcAt, length, this.shared);
   }
 
   /** Sets bytes of the region to one value; where there are only calls, at most {@link FILL_CHUNK} bytes. */

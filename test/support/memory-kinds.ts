@@ -172,11 +172,11 @@ export const KINDS: readonly MemoryKind[] = [
     length: 0x1f9,
   })),
   mapped('private WebAssembly.Memory that grows', () => {
-    const module = newWasmMemory({ initial: 1, maximum: 100 });
+    const module = newWasmMemory({ initial: 1, maximum: 2000 });
     return { ...one(wasm(module, 0x100, SIZE)), disturb: () => void module.grow(1) };
   }),
   mapped('shared WebAssembly.Memory that grows', () => {
-    const module = newWasmMemory({ initial: 1, maximum: 100, shared: true });
+    const module = newWasmMemory({ initial: 1, maximum: 2000, shared: true });
     return { ...one(wasm(module, 0x100, SIZE)), disturb: () => void module.grow(1) };
   }),
   called('callbacks', () => one(arrayCalls(new Uint8Array(SIZE), { exchange: true }))),

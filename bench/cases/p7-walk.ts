@@ -20,6 +20,7 @@ const SIZE = 64 * 1024 * 1024;
 const MAPPED = 8 * 1024 * 1024;
 const GVA = 0xffff_8880_0000_0000n;
 const GVA_HI = 0xffff_8880 | 0;
+const WRITE: number = ACCESS.write;
 const STEPS = 512;
 /**
  * A sum of whole numbers above 2^31 makes V8 14 prove at every step that it stays one (4 to 8 ns, which would be
@@ -72,7 +73,7 @@ const onHalves: Loop = (translator) => () => {
   let sum = 0;
   for (let i = 0; i < STEPS; i++) {
     const lo = ((i * 37) & 511) * 4096 + 24;
-    sum += translator.resolve(lo, GVA_HI, ACCESS.write);
+    sum += translator.resolve(lo, GVA_HI, WRITE);
   }
   return sum;
 };
@@ -81,7 +82,7 @@ const onBigints: Loop = (translator) => {
   const addresses = Array.from({ length: STEPS }, (_, i) => GVA + BigInt(((i * 37) & 511) * 4096 + 24));
   return () => {
     let sum = START;
-    for (let i = 0; i < STEPS; i++) sum += translator.resolveGva(addresses[i] as bigint, ACCESS.write);
+    for (let i = 0; i < STEPS; i++) sum += translator.resolveGva(addresses[i] as bigint, WRITE);
     return sum;
   };
 };

@@ -25,13 +25,25 @@ export class MemoryEntryReader implements EntryReader {
   }
 
   load(lo: number, hi: number): boolean {
+    // A four-byte entry comes with its neighbour: a second kind of read, inlined beside the first, costs the walks of
+    // every other format a fifth.
     try {
-      if (this.size === 8) {
-        this.memory.readU64Into(physical(lo, hi), halves);
-      } else {
-        halves[0] = this.memory.readU32(physical(lo, hi));
-        halves[1] = 0;
-      }
+      this.memory.readU64Into(physical(lo & ~7, hi), halves);
+    } catch (error) {
+      return checkNotThere(error) || (this.size === 4 && this.loadAlone(lo, hi));
+    }
+    if (this.size === 4) {
+      halves[0] = halves[(lo >>> 2) & 1] as number;
+      halves[1] = 0;
+    }
+    return true;
+  }
+
+  /** A four-byte entry whose neighbour is not there. */
+  private loadAlone(lo: number, hi: number): boolean {
+    try {
+      halves[0] = this.memory.readU32(physical(lo, hi));
+      halves[1] = 0;
       return true;
     } catch (error) {
       return checkNotThere(error);

@@ -59,6 +59,7 @@ export interface WalkedPage {
 // Constants of this module are known to the optimiser, imported ones are looked up every time.
 const entry: Uint32Array = entryHalves;
 const upperWord: number = UPPER_WORD;
+const PER_PAGE = 2 ** -12;
 
 const NOT_CANONICAL = 0;
 const UNREADABLE = 1;
@@ -142,7 +143,8 @@ export class Translator<TableAddr = number> implements AddressTranslator {
 
   resolve(lo: number, hi: number, access: number): number {
     const page = this.walk(lo, hi, access, 0);
-    return page < 0 ? page : page * 4096 + (lo & 0xfff);
+    // Not a sum of whole numbers above 2^31, which V8 14 checks to stay whole: 3 ns more (see tlb.ts).
+    return page < 0 ? page : (page + (lo & 0xfff) * PER_PAGE) * 4096;
   }
 
   /**

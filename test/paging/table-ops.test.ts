@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
-import { callbacks, GuestMemory, pending, settle } from '../../src/core/index.ts';
+import { bytes, callbacks, GuestMemory, pending, settle } from '../../src/core/index.ts';
 import {
   ACCESS,
   BufferTables,
@@ -367,5 +367,19 @@ describe('hyperlight C.3: the rows of its table', () => {
       new Translator({ memory: pae, format: X86_PAE, root: 0x1020 | 0x18 }).translate(0n).kind,
       'mapped',
     );
+  });
+});
+
+describe('four-byte entries', () => {
+  it('T1: are found at every place of an eight-byte word, and where memory ends between two of them', () => {
+    const memory = GuestMemory.from(bytes(new Uint8Array(0x100c)));
+    for (const index of [0, 1, 2]) memory.writeU32(0x1000 + index * 4, 0xe7 | ((index + 1) << 22));
+    const translator = new Translator({ memory, format: X86_32, root: 0x1000 });
+    const found = [0n, 0x40_0000n, 0x80_0000n].map((gva) => translator.translate(gva + 5n));
+    assert.deepEqual(
+      found.map((translation) => translation.kind === 'mapped' && translation.gpa),
+      [0x40_0005, 0x80_0005, 0xc0_0005],
+    );
+    assert.equal(translator.translate(0xc0_0000n).kind, 'table-unreadable');
   });
 });

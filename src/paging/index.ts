@@ -1,10 +1,12 @@
 export { ACCESS, accessCode, type PageAccess } from './access.ts';
+export type { AddressTranslator, WalkedPage } from './address-translator.ts';
 export type { Mask64 } from './bits.ts';
 export { BufferTables } from './buffer-tables.ts';
 export type { EntryBits, LargePageFeature, LargePages, LevelFormat, PagingFormat } from './format.ts';
 export { FrameRange, type FrameSource } from './frames.ts';
 export { GuestTables, type GuestTablesOptions } from './guest-tables.ts';
-export { createRoot, type MapRequest, type MapResult, map } from './map.ts';
+export { createRoot, type MapResult, map } from './map.ts';
+export type { MapRequest } from './map-request.ts';
 export type {
   AliasRange,
   BudgetSpent,
@@ -28,13 +30,7 @@ export {
   type Translation,
   type WalkStep,
 } from './translation.ts';
-export {
-  type AddressTranslator,
-  type MemoryTranslatorInit,
-  type TablesTranslatorInit,
-  Translator,
-  type WalkedPage,
-} from './translator.ts';
+export { type MemoryTranslatorInit, type TablesTranslatorInit, Translator } from './translator.ts';
 export { VirtualMemory, type VirtualMemoryOptions } from './virtual-memory.ts';
 export type { WalkFault } from './walk-fault.ts';
 export type { X86Controls } from './x86-controls.ts';

@@ -1,6 +1,6 @@
 import { halvesOfAddress, splitAddress } from './address-halves.ts';
+import type { AddressTranslator, WalkedPage } from './address-translator.ts';
 import { PagingError } from './paging-error.ts';
-import type { AddressTranslator, WalkedPage } from './translator.ts';
 import type { WalkFault } from './walk-fault.ts';
 
 /** A translator that also tells which page an address is in: what a {@link Tlb} stands in front of. */

@@ -1,8 +1,8 @@
 import { type GuestMemory, GuestMemoryError, hex } from '../core/index.ts';
 import { accessCode } from './access.ts';
 import { halvesOfAddress, splitAddress } from './address-halves.ts';
+import type { AddressTranslator } from './address-translator.ts';
 import { faultError } from './fault-error.ts';
-import type { AddressTranslator } from './translator.ts';
 
 /** In whose name a {@link VirtualMemory} reads. */
 export interface VirtualMemoryOptions {

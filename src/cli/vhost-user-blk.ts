@@ -59,7 +59,7 @@ async function serve(console: Console, options: VerbOptions, debug: boolean): Pr
   process.on('SIGINT', onSignal);
   process.on('SIGTERM', onSignal);
   try {
-    await run(console, {
+    const job: DiskServerJob = {
       socket: options.socket,
       image: options.image,
       readOnly: options.readonly === true,
@@ -68,7 +68,8 @@ async function serve(console: Console, options: VerbOptions, debug: boolean): Pr
       requireSealed: options.requireSealed === true,
       debug,
       stopFd: stop.fd,
-    });
+    };
+    await runWorker(console, job, () => stop.signal());
   } finally {
     process.off('SIGINT', onSignal);
     process.off('SIGTERM', onSignal);
@@ -76,24 +77,37 @@ async function serve(console: Console, options: VerbOptions, debug: boolean): Pr
   }
 }
 
-function run(console: Console, job: DiskServerJob): Promise<void> {
+/** Answers when the Worker has ended, which `stop` asks it to do. */
+function runWorker(console: Console, job: DiskServerJob, stop: () => void): Promise<void> {
   // The same extension as this file: .js where compiled, .ts where the runtime strips types.
   const name = `./vhost-user-blk-worker${extname(fileURLToPath(import.meta.url))}`;
   const worker = new Worker(new URL(name, import.meta.url), { workerData: job });
   return new Promise((resolve, reject) => {
-    let failure: CliError | undefined;
+    let failure: unknown;
+    const print = async (line: string): Promise<void> => {
+      try {
+        await console.out.write(`${line}\n`);
+        await console.out.flush();
+      } catch (error) {
+        failure = error;
+        stop();
+      }
+    };
     worker.on('message', (news: DiskServerNews) => {
-      if (news.kind === 'notice') console.notice(news.line);
-      else if (news.kind === 'failed') failure = new CliError('input', news.line, { cause: news.stack });
-      else
-        void console.out
-          .write(`${news.line}\n`)
-          .then(() => console.out.flush())
-          .catch(reject);
+      if (news.kind === 'line') void print(news.line);
+      else if (news.kind === 'notice') console.notice(news.line);
+      else failure = workerError(news);
     });
     worker.on('error', reject);
     worker.on('exit', () => (failure === undefined ? resolve() : reject(failure)));
   });
+}
+
+/** The Worker's last word as an error, with the stack it had there. */
+function workerError({ line, stack }: DiskServerNews): CliError {
+  const error = new CliError('input', line);
+  if (stack !== undefined) error.stack = stack;
+  return error;
 }
 
 function parseQueues(text: string): number {

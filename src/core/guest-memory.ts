@@ -344,6 +344,14 @@ export class GuestMemory extends AtomicAccess implements HostTranslator, GuestAd
   }
 }
 
+// What Node's and Bun's console show; all fields of all regions would be 50 kB. Isolated declarations have no way to
+// write a method of that name.
+Object.defineProperty(GuestMemory.prototype, Symbol.for('nodejs.util.inspect.custom'), {
+  value(this: GuestMemory): string {
+    return this.toString();
+  },
+});
+
 const COPY_CHUNK = 0x10_0000;
 
 function allocated(size: number, options: AllocateOptions, start = 0): MemoryBacking {

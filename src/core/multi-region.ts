@@ -11,7 +11,11 @@ export function multiRegionInits(
   const fail = (code: 'invalid' | 'too-large', reason: string): GuestMemoryError =>
     new GuestMemoryError(code, reason, { operation: 'make a multi-region memory' });
   // The logarithm of 2^49+1 is rounded to 49: only the way back tells.
-  if (!(regionSize >= 1) || 2 ** Math.round(Math.log2(regionSize)) !== regionSize) {
+  if (
+    !(regionSize >= 1) ||
+    regionSize === Infinity ||
+    2 ** Math.round(Math.log2(regionSize)) !== regionSize
+  ) {
     throw fail('invalid', `not a power of two: current region size ${regionSize}`);
   }
   if (regionSize < PAGE_SIZE)

@@ -20,6 +20,8 @@ interface VerbOptions {
 /** Bytes of the serial number that a driver can read (virtio 1.3, 5.2.6, VIRTIO_BLK_T_GET_ID). */
 const MAX_SERIAL = 20;
 const MAX_QUEUES = 64;
+/** QEMU asks for a queue per virtual CPU, and refuses a back end that has fewer; those not used cost nothing. */
+const DEFAULT_QUEUES = 16;
 
 const EPILOGUE = `
 The virtual machine needs shared memory. For QEMU, after
@@ -39,7 +41,9 @@ export function registerVhostUserBlk(program: Command): void {
     .requiredOption('--image <file>', 'the disk: a raw image, a multiple of 512 bytes')
     .option('--readonly', 'refuse writes; the image is opened for reading only')
     .option('--serial <text>', `serial number the guest sees, at most ${MAX_SERIAL} bytes`)
-    .addOption(new Option('--queues <n>', 'request queues').default(1).argParser(parseQueues))
+    .addOption(
+      new Option('--queues <n>', 'request queues at most').default(DEFAULT_QUEUES).argParser(parseQueues),
+    )
     .option('--require-sealed', 'refuse guest memory that can shrink (it would kill this process)')
     .addHelpText('after', EPILOGUE);
   setAction<VerbOptions>(command, async (console, _args, options) => {

@@ -8,7 +8,7 @@
  */
 import { constants } from 'node:buffer';
 import type { Closable } from '../core/index.ts';
-import { HostError, systemError } from './host-error.ts';
+import { HostError, isHostError, systemError } from './host-error.ts';
 import { libc } from './libc.ts';
 
 const PROT_READ_WRITE = 3;
@@ -83,7 +83,13 @@ export function overlay(target: OverlayTarget, fd: number, options: OverlayOptio
   if (address % BigInt(page) !== 0n)
     throw refuse('misaligned', `the engine has put the buffer at 0x${address.toString(16)}`);
   const sharing = access === 'rw' ? MAP_SHARED : MAP_PRIVATE | MAP_NORESERVE;
-  mapFixed(address, length, sharing, fd, offset);
+  try {
+    mapFixed(address, length, sharing, fd, offset);
+  } catch (error) {
+    // Out of memory (huge pages, above all) can show after the old pages were taken away: no hole may stay in a buffer.
+    if (isHostError(error) && error.errno === 'ENOMEM') mapZeros(address, length);
+    throw error;
+  }
   return new FileOverlay(bytes);
 }
 
@@ -98,19 +104,17 @@ class FileOverlay implements Overlay {
 
   close(): void {
     if (!this.#open) return;
-    mapFixed(
-      libc().addressOf(this.bytes),
-      this.bytes.byteLength,
-      MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE,
-      -1,
-      0,
-    );
+    mapZeros(libc().addressOf(this.bytes), this.bytes.byteLength);
     this.#open = false;
   }
 
   [Symbol.dispose](): void {
     this.close();
   }
+}
+
+function mapZeros(address: bigint, length: number): void {
+  mapFixed(address, length, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
 }
 
 function mapFixed(address: bigint, length: number, flags: number, fd: number, offset: number): void {

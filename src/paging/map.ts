@@ -6,7 +6,7 @@ import type { PagingFormat } from './format.ts';
 import type { Level } from './level.ts';
 import { checkRequest, type MapRequest, subject } from './map-request.ts';
 import { PagingError, type PagingErrorCode, type PagingErrorFacts } from './paging-error.ts';
-import { ALL_RIGHTS, EXECUTE, USER, WRITE } from './rights.ts';
+import { EXECUTE, USER, WRITE } from './rights.ts';
 import type { TableOps } from './table-ops.ts';
 import { addressOf, pageOf } from './virtual-range.ts';
 
@@ -128,7 +128,7 @@ class Mapping<TableAddr> {
 
   run(): MapResult {
     try {
-      this.fill(this.compiled.top, this.tables.rootTable(), true, 0, ALL_RIGHTS);
+      this.fill(this.compiled.top, this.tables.rootTable(), true, 0);
     } catch (error) {
       for (const table of this.created) this.tables.freeTable(table);
       throw error;
@@ -142,16 +142,15 @@ class Mapping<TableAddr> {
    * Maps the part of the range that lies below one table.
    *
    * @param base - page number of the first address that the table covers
-   * @param inherited - rights that the entries above leave
    */
-  private fill(level: Level, table: TableAddr, exists: boolean, base: number, inherited: number): void {
+  private fill(level: Level, table: TableAddr, exists: boolean, base: number): void {
     const span = level.pageSize / 4096;
     const top = base + span * 2 ** level.format.indexBits - 1;
     for (let page = Math.max(this.first, base); page <= Math.min(this.last, top); ) {
       const index = Math.floor((page - base) / span);
       const entryBase = base + index * span;
       const address = this.tables.entryAddr(table, index * this.compiled.format.entrySize);
-      this.fillEntry(level, address, exists, page, entryBase, inherited);
+      this.fillEntry(level, address, exists, page, entryBase);
       page = entryBase + span;
     }
   }
@@ -163,13 +162,12 @@ class Mapping<TableAddr> {
     exists: boolean,
     page: number,
     entryBase: number,
-    inherited: number,
   ): void {
     const current = exists ? this.read(level, address, page) : 0n;
     if ((current & PRESENT) !== 0n) {
-      const rights = inherited & this.checkTable(level, address, current, page, inherited);
+      this.checkTable(level, address, current, page);
       const below = this.tables.fromPhys(Number(current & this.addressMask()));
-      this.fill(level.next, below, true, entryBase, rights);
+      this.fill(level.next, below, true, entryBase);
       return;
     }
     const gpa = this.request.gpa + (page - this.first) * 4096;
@@ -181,7 +179,7 @@ class Mapping<TableAddr> {
       return;
     }
     const below = this.create(page);
-    this.fill(level.next, below, false, entryBase, inherited);
+    this.fill(level.next, below, false, entryBase);
     this.write(address, exists, BigInt(this.tables.toPhys(below)) | BigInt(level.presentTable));
     if (exists && level.format.loadedWithRoot) this.reloadRoot = true;
   }
@@ -194,14 +192,8 @@ class Mapping<TableAddr> {
     return entry;
   }
 
-  /** Rights that an existing entry grants, once it is known to be a table that serves. */
-  private checkTable(
-    level: Level,
-    address: TableAddr,
-    entry: bigint,
-    page: number,
-    inherited: number,
-  ): number {
+  /** An existing entry has to be a table through which everything that is asked for is allowed. */
+  private checkTable(level: Level, address: TableAddr, entry: bigint, page: number): void {
     const gpa = this.tables.toPhys(address);
     const lo = Number(entry & 0xffff_ffffn);
     const hi = Number(entry >> 32n);
@@ -209,11 +201,9 @@ class Mapping<TableAddr> {
     if ((((lo & level.tableTestLo) ^ level.tableTestValue) | (hi & level.tableTestHi)) !== 0) {
       throw this.error('malformed', 'it has reserved bits set', level, gpa, page);
     }
-    const rights = this.compiled.rights(lo | level.noRights, hi);
-    if ((this.attributes.rights & ~(rights & inherited)) !== 0) {
+    if ((this.attributes.rights & ~this.compiled.rights(lo | level.noRights, hi)) !== 0) {
       throw this.error('restricted', 'it does not allow what is asked', level, gpa, page);
     }
-    return rights;
   }
 
   private create(page: number): TableAddr {

@@ -17,6 +17,10 @@ const PROCESSORS: readonly { readonly name: string; readonly controls: Partial<N
     name: '46 bits, protection keys',
     controls: { maxPhyAddr: 46, pku: true, pkru: 0x5555_5558, pks: true, pkrs: 0xaaaa_aaa4 },
   },
+  {
+    name: 'protection keys, WP off',
+    controls: { wp: false, pku: true, pkru: 0xaaaa_aaaa, pks: true, pkrs: 0xaaaa_aaaa },
+  },
 ];
 
 const GVA = 0x1234_5678n & 0xffff_ffffn;

@@ -178,7 +178,7 @@ describe('hostile tables', () => {
     assert(count < 50_000);
   });
 
-  it('T2 T6: tables that point outside of memory are unreadable, not absent, and cost no exception each', () => {
+  it('T2 T6: tables that point outside of memory are unreadable, not absent, one record for each hole', () => {
     const memory = GuestMemory.allocate(0x2000);
     for (let i = 0; i < 512; i++) memory.writeU64(0x1000 + i * 8, (BigInt(0x10_0000 + 2 * i) << 12n) | 3n);
     const translator = new Translator({ memory, format: X86_4LEVEL, root: 0x1000 });

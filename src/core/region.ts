@@ -22,6 +22,12 @@ export class Region {
   readLimit: number;
   /** The same for writes. */
   writeLimit: number;
+  /**
+   * The whole pages of {@link Region.readLimit}, and the number of the first, as 32-bit integers: for those who follow
+   * page numbers. None where the region does not begin at a page, or ends above 8 TiB.
+   */
+  readonly firstPage: number;
+  readPages: number;
   u8: Uint8Array;
   u16: Uint16Array;
   u32: Uint32Array;
@@ -76,6 +82,9 @@ export class Region {
     this.u32 = elements(Uint32Array, view);
     this.u64 = elements(BigUint64Array, view);
     const plain = piece !== undefined && start % 8 === 0 && this.skew === 0 && !this.growing;
+    const paged = start % 4096 === 0 && start + size <= 2 ** 43;
+    this.firstPage = paged ? (start / 4096) | 0 : 0;
+    this.readPages = plain && paged ? (size / 4096) | 0 : 0;
     this.readLimit = plain ? size : 0;
     this.writeLimit = plain && !this.readOnly ? size : 0;
   }
@@ -218,6 +227,7 @@ export class Region {
   /** Called once the host bytes are gone: every later access fails with `closed`. */
   close(): void {
     this.closed = true;
+    this.readPages = 0;
     this.readLimit = 0;
     this.writeLimit = 0;
   }

@@ -73,6 +73,26 @@ export abstract class ScalarAccess extends MemoryDoor {
     halves[1] = scratch.u32[1] as number;
   }
 
+  /**
+   * Reads an unsigned 64-bit integer at a byte offset in a page, into `cell[0]`: {@link readU64Into} for those who
+   * follow page numbers, as a page-table walk does. It never tears where `offset` is a multiple of 8. Page numbers are
+   * small integers where addresses are doubles, and a cell is one copy where halves are two: a walk of four levels takes
+   * half the time (Node 26).
+   *
+   * @param gpn - page number: the address divided by 4096, rounded down
+   * @param offset - bytes from there, 0 to 4095
+   */
+  readU64InPage(gpn: number, offset: number, cell: BigUint64Array): void {
+    const home = this.home;
+    const page = gpn - home.firstPage;
+    if (page >>> 0 === page && page < home.readPages && (offset & 0xff8) === offset) {
+      cell[0] = home.u64[(page << 9) | (offset >>> 3)] as bigint;
+      return;
+    }
+    this.load64(gpn * 4096 + offset);
+    cell[0] = scratch.u64[0] as bigint;
+  }
+
   /** Reads a signed 8-bit integer. */
   readI8(gpa: number): number {
     return (this.readU8(gpa) << 24) >> 24;

@@ -4,6 +4,7 @@ import { type EntryReader, entryHalves } from './entry-reader.ts';
 
 // A constant of this module is known to the optimiser, an imported one is looked up every time.
 const halves: Uint32Array = entryHalves;
+const cell: BigUint64Array = new BigUint64Array(entryHalves.buffer);
 
 /**
  * Entries straight from guest memory: each is one torn-free fetch. One class for both sizes, so that the walker's
@@ -28,7 +29,9 @@ export class MemoryEntryReader implements EntryReader {
     // A four-byte entry comes with its neighbour: a second kind of read, inlined beside the first, costs the walks of
     // every other format a fifth.
     try {
-      this.memory.readU64Into(physical(lo & ~7, hi), halves);
+      // Below 8 TiB a page number is a small integer.
+      if (hi >>> 0 < 0x800) this.memory.readU64InPage((lo >>> 12) | (hi << 20), lo & 0xff8, cell);
+      else this.memory.readU64Into(physical(lo & ~7, hi), halves);
     } catch (error) {
       return checkNotThere(error) || (this.size === 4 && this.loadAlone(lo, hi));
     }

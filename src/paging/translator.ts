@@ -141,9 +141,6 @@ export class Translator<TableAddr = number> implements AddressTranslator {
     lo |= 0;
     hi |= 0;
     traced |= 0;
-    lo |= 0;
-    hi |= 0;
-    traced |= 0;
     const top = hi >> compiled.canonicalShift;
     if (top !== 0 && top !== compiled.canonicalOnes)
       return this.stop(NOT_CANONICAL, this.top, 0, 0, lo, hi, access, -1);

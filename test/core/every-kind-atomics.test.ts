@@ -147,7 +147,7 @@ for (const kind of KINDS) {
       for (const type of [u16, u32, u64] as unknown as IntegerType<number | bigint>[]) {
         const one = held(type, 1n);
         const { aligned, crooked } = places(type.size);
-        for (const gpa of crooked) {
+        for (const gpa of crooked.filter((_, i) => i % 5 === 0)) {
           const facts = { gpa, length: type.size, memory: memory.name };
           const code = mapped(gpa) || exchanges(gpa) ? 'misaligned' : undefined;
           for (const call of [
@@ -163,7 +163,7 @@ for (const kind of KINDS) {
             refused(() => memory.compareExchange(type, gpa, one, one), { code, ...facts });
           }
         }
-        for (const gpa of aligned.filter((at) => !mapped(at))) {
+        for (const gpa of aligned.filter((at, i) => i % 3 === 0 && !mapped(at))) {
           const facts = { code: 'unsupported', gpa, length: type.size, memory: memory.name } as const;
           refused(() => memory.load(type, gpa), { ...facts, operation: 'load' });
           refused(() => memory.store(type, gpa, one), { ...facts, operation: 'store' });

@@ -354,6 +354,30 @@ describe('M2: kinds', () => {
     refused(() => memory.readU8(2 ** 41 - 1), { code: 'unmapped' });
   });
 
+  it('M2 M8: a buffer of more than 4 GiB is filled and copied where it was said', () => {
+    let large: Uint8Array;
+    try {
+      large = new Uint8Array(2 ** 32 + 0x2000);
+    } catch (error) {
+      // Node 20 and Bun: no such buffer can be handed in.
+      assert(error instanceof RangeError);
+      return;
+    }
+    const at = 2 ** 32 + 0x100;
+    for (const isShared of [false, true]) {
+      const memory = GuestMemory.allocate(0x1000, { shared: isShared });
+      const source = new Uint8Array(0x1000).map((_, i) => i * 7);
+      memory.writeAt(0, source);
+      memory.readAt(1, large, at, 0x800);
+      sameBytes(large.subarray(at, at + 0x800), source.subarray(1, 0x801));
+      assert.equal(isZeroAt(large, 0, 0x1000), true, 'nothing landed at the address modulo 2^32');
+      memory.fillAt(0, 0, 0x1000);
+      memory.writeAt(3, large, at, 0x800);
+      sameBytes(memory.readBytes(3, 0x800), source.subarray(1, 0x801));
+      large.fill(0, at, at + 0x800);
+    }
+  });
+
   it('M2: too much for the engine is an error of its own', () => {
     refused(() => heap(2 ** 52), { code: 'too-large' });
     refused(
@@ -365,3 +389,7 @@ describe('M2: kinds', () => {
     );
   });
 });
+
+function isZeroAt(bytes: Uint8Array, at: number, length: number): boolean {
+  return bytes.subarray(at, at + length).every((byte) => byte === 0);
+}

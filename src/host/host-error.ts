@@ -81,8 +81,23 @@ export function errnoName(errno: number): string {
   return `errno ${errno}`;
 }
 
-/** The error of a failed system call: `Cannot open "/x": ENOENT`. */
+/** Why the system refused, in words, for the errors that people meet. */
+const REASONS: Readonly<Record<string, string>> = {
+  EACCES: 'permission denied',
+  EMFILE: 'too many open files',
+  ENOENT: 'no such file or directory',
+  ENOMEM: 'no memory left',
+  ENOTDIR: 'a part of the path is no directory',
+  EPERM: 'operation not permitted',
+  EROFS: 'the file system is read-only',
+};
+
+/** The error of a failed system call: `Cannot listen at "/x": no such file or directory (bind: ENOENT)`. */
 export function systemError(operation: string, what: string, errno: number): HostError {
   const name = errnoName(errno);
-  return new HostError('system', `Cannot ${what}: ${operation} answered ${name}`, { operation, errno: name });
+  const reason = REASONS[name] ?? 'the system refused';
+  return new HostError('system', `Cannot ${what}: ${reason} (${operation}: ${name})`, {
+    operation,
+    errno: name,
+  });
 }

@@ -47,9 +47,15 @@ export function isZeroBytes(bytes: Uint8Array): boolean {
   return true;
 }
 
+const NO_WORDS = new Uint32Array(0);
+
 function isZeroByWords(bytes: Uint8Array): boolean {
   const head = Math.min(bytes.length, (4 - (bytes.byteOffset % 4)) % 4);
-  const words = new Uint32Array(bytes.buffer, bytes.byteOffset + head, (bytes.length - head) >>> 2);
+  // What is too short to reach a multiple of 4 has no words, and no place for a view of none.
+  const words =
+    bytes.length - head < 4
+      ? NO_WORDS
+      : new Uint32Array(bytes.buffer, bytes.byteOffset + head, (bytes.length - head) >>> 2);
   const tail = head + words.length * 4;
   for (let i = 0; i < head; i++) if (bytes[i] !== 0) return false;
   for (let i = 0; i < words.length; i++) if (words[i] !== 0) return false;

@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import {
   ADDRESS_SPACE_SIZE,
+  alias,
   bytes,
   callbacks,
   GuestMemory,
@@ -336,6 +337,26 @@ describe('M2: kinds', () => {
       refused(() => wasm(module, offset, size), { code: 'invalid' });
     }
     refused(() => wasm(module, 0x2_0000), { code: 'invalid' });
+  });
+
+  it('M2: an alias has to be a window inside the space; holes behind it stay holes', () => {
+    const ram = GuestMemory.fromRanges([[0x1000, 0x1000]]);
+    for (const [gpa, size] of [
+      [-1, 8],
+      [0, 0],
+      [0, 0.5],
+      [2 ** 53 - 4, 8],
+      [0, 2 ** 53],
+      [Number.NaN, 8],
+    ] as const) {
+      refused(() => alias(ram, gpa, size), { code: 'invalid' });
+    }
+    const memory = GuestMemory.from(alias(ram, 0, 0x4000));
+    assert.equal(memory.readU8(0x1fff), 0);
+    assert.equal(memory.reach(0x1800, 0x2000), 0x800);
+    for (const gpa of [0, 0xfff, 0x2000, 0x3fff])
+      refused(() => memory.readU8(gpa), { code: 'unmapped', failedAt: gpa });
+    refused(() => memory.writeU64(0x1ffc, 0n), { code: 'unmapped', failedAt: 0x2000, done: 0 });
   });
 
   it('M2: the address space above 1 TiB, and a guest of more than 4 GiB', () => {

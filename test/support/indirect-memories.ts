@@ -14,7 +14,7 @@ export class ScatteredRuns extends GuestMemoryAccessor {
   readonly start: number;
   readonly size: number;
   /** Calls so far, by kind of access. */
-  readonly asked: Record<Access, number> = { read: 0, write: 0 };
+  readonly asked: { read: number; write: number } = { read: 0, write: 0 };
   readonly #buffers: readonly ArrayBufferLike[];
 
   constructor(start: number, size: number) {
@@ -29,7 +29,7 @@ export class ScatteredRuns extends GuestMemoryAccessor {
   }
 
   translateAndGetLimit(gpa: number, access: Access = 'read'): HostRun | undefined {
-    this.asked[access]++;
+    this.asked[access === 'write' ? 'write' : 'read']++;
     const offset = gpa - this.start;
     if (!(offset >= 0 && offset < this.size)) return undefined;
     const run = Math.floor(offset / RUN);

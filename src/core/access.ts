@@ -1,2 +1,2 @@
-/** What an access does to the bytes; `write` covers read-modify-write. */
-export type Access = 'read' | 'write';
+/** What an access does to the bytes; `write` covers read-modify-write, `execute` the fetch of an instruction. */
+export type Access = 'read' | 'write' | 'execute';

@@ -35,6 +35,7 @@ export abstract class AtomicAccess extends BulkAccess {
     else if (type.size === 8) Atomics.store(piece.u64, at / 8, scratch.u64[0] as bigint);
     else if (type.size === 2) Atomics.store(piece.u16, at / 2, scratch.u16[0] as number);
     else Atomics.store(piece.u8, at - piece.skew, scratch.u8[0] as number);
+    piece.mark(gpa - piece.start, type.size);
   }
 
   /** Writes atomically and returns what was there. */
@@ -96,21 +97,33 @@ export abstract class AtomicAccess extends BulkAccess {
       });
     }
     const piece = this.atomicPiece(gpa, width, 'write', operation, true);
-    if (piece.fallback?.compareExchange !== undefined) {
-      try {
-        return piece.fallback.compareExchange(gpa - piece.start, current, next);
-      } catch (cause) {
-        throw this.failure(cause, gpa, width, gpa, operation);
-      }
+    const offset = gpa - piece.start;
+    if (piece.direct(offset, width, 'write') === undefined) {
+      const replaced = this.compareExchangeByCall(piece, gpa, current, next);
+      if (replaced) piece.mark(offset, width);
+      return replaced;
     }
     const at = gpa - piece.start + piece.skew;
     const expected = rawBits(current);
     const found = compareExchangeRaw(piece, at, width, expected, rawBits(next));
-    if (found === expected) return true;
+    if (found === expected) {
+      piece.mark(offset, width);
+      return true;
+    }
     if (typeof found === 'bigint') scratch.u64[0] = found;
     else scratch.u32[0] = found;
     for (let i = 0; i < width; i++) current[i] = scratch.u8[i] as number;
     return false;
+  }
+
+  private compareExchangeByCall(piece: Region, gpa: number, current: Uint8Array, next: Uint8Array): boolean {
+    try {
+      return (
+        piece.fallback?.compareExchange?.(piece.backingOffset + gpa - piece.start, current, next) ?? false
+      );
+    } catch (cause) {
+      throw this.failure(cause, gpa, current.length, gpa, 'compare exchange');
+    }
   }
 
   private readModifyWrite<T extends number | bigint>(
@@ -133,6 +146,7 @@ export abstract class AtomicAccess extends BulkAccess {
     else if (type.size === 8) scratch.u64[0] = Atomics[step](piece.u64, at / 8, scratch.u64[0] as bigint);
     else if (type.size === 2) scratch.u16[0] = Atomics[step](piece.u16, at / 2, scratch.u16[0] as number);
     else scratch.u8[0] = Atomics[step](piece.u8, at - piece.skew, scratch.u8[0] as number);
+    piece.mark(gpa - piece.start, type.size);
     return type.decode(scratch.view, 0);
   }
 
@@ -154,7 +168,11 @@ export abstract class AtomicAccess extends BulkAccess {
         facts,
       );
     }
-    if (piece.bytes() === undefined && !(callsToo && piece.fallback?.compareExchange !== undefined)) {
+    // A page of its own is needed even to load from memory that is copied on write.
+    if (piece.presence !== undefined && access === 'read') this.settle(gpa, width, 'write', operation);
+    const direct =
+      piece.direct(offset, width, 'write') !== undefined || piece.direct(offset, width, access) !== undefined;
+    if (!direct && !(callsToo && piece.fallback?.compareExchange !== undefined)) {
       throw this.unsupported(piece, facts);
     }
     return piece;

@@ -1,10 +1,11 @@
 import type { Access } from './access.ts';
+import type { PageRights } from './page-rights.ts';
 
 /**
  * What lies behind a region of guest memory: host bytes that are mapped here, or calls that stand in for them.
  *
  * Everything but `kind` and `size` is optional, and read once, when the region is made. A backing has `mapped`
- * bytes or a `fallback`, never neither. Ready ones: {@link heap}, {@link shared}, {@link bytes}, {@link wasm},
+ * bytes or a `fallback`, or both where `presence` decides between them, never neither. Ready ones: {@link heap}, {@link shared}, {@link bytes}, {@link wasm},
  * {@link callbacks}, {@link alias}, and the file mappings of `guestmem/host`.
  */
 export interface MemoryBacking {
@@ -31,11 +32,38 @@ export interface MemoryBacking {
    */
   readonly wasm?: WasmWindow;
   /**
+   * Which of the mapped pages are there, for what: for memory that comes on demand. Where a page is not there for an
+   * access, `onFault` is asked; without it the access is a `fault`.
+   */
+  readonly presence?: PageRights;
+  /**
+   * Asked for the first page of an access that is not there. `'retry'`: it is there now, look again (at most
+   * {@link FAULT_RETRIES} times for one page, then `retry-limit`). `'fallback'`: serve the access by `fallback`, which is
+   * then called for ranges of which parts may be present. `'fail'`: the access fails with `fault`; what it throws is the
+   * error's cause.
+   *
+   * @param offset - first byte that is not there, from the start of the backing
+   * @param length - bytes from there to the end of the access
+   */
+  onFault?(offset: number, length: number, access: Access): FaultAnswer;
+  /** Called before host bytes of a locked page are handed to the kernel. Throws to refuse. */
+  expose?(offset: number, length: number): void;
+  /** Called when a page is locked for the first time: it is to stay where it is. Throws to refuse. */
+  lock?(offset: number, length: number, access: Access): void;
+  /** Called when the last lock of a page is released. */
+  unlock?(offset: number, length: number): void;
+  /**
    * For a backing that can go away: calls `listener` once, after its bytes are gone. From then on every access
    * through the library is `closed`.
    */
   onClose?(listener: () => void): void;
 }
+
+/** What became of a page fault; see {@link MemoryBacking.onFault}. */
+export type FaultAnswer = 'retry' | 'fallback' | 'fail';
+
+/** How often one page of one access may be answered with `'retry'`. */
+export const FAULT_RETRIES = 1000;
 
 /** Where in a WebAssembly.Memory a backing lies. */
 export interface WasmWindow {

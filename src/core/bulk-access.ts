@@ -37,7 +37,7 @@ export abstract class BulkAccess extends ScalarAccess {
   writeAt(gpa: number, src: Uint8Array, srcOffset = 0, length: number = src.length - srcOffset): void {
     const region = this.nearWritableRange(gpa, length);
     if (region !== undefined && fits(src, srcOffset, length)) {
-      copyBytes(region.u8, gpa - region.start, src, srcOffset, length, region.shared);
+      region.copyIn(gpa - region.start, src, srcOffset, length);
       return;
     }
     this.checkBuffer(src, srcOffset, length, 'write');

@@ -3,13 +3,18 @@ import { isGpa, PAGE_SIZE } from './addresses.ts';
 import { AtomicAccess } from './atomic-access.ts';
 import type { MemoryBacking } from './backing.ts';
 import { heap, shared } from './backings.ts';
-import { copyBytes } from './bulk.ts';
 import { GuestMemoryError, isGuestMemoryError } from './errors.ts';
 import type { GuestAddressSpace } from './guest-address-space.ts';
 import type { HostRun, HostTranslator } from './host-run.ts';
 import type { Layout } from './layout.ts';
-import { type GuestRegion, MemoryMap, type RegionInit } from './memory-map.ts';
-import { MemoryView, MemoryViews } from './memory-view.ts';
+import {
+  type EntryChange,
+  type GuestRegion,
+  type MapEntry,
+  MemoryMap,
+  type RegionInit,
+} from './memory-map.ts';
+import { type HostBytes, MemoryView, MemoryViews } from './memory-view.ts';
 import { multiRegionInits } from './multi-region.ts';
 import type { Region } from './region.ts';
 import { scratch } from './scratch.ts';
@@ -123,6 +128,19 @@ export class GuestMemory extends AtomicAccess implements HostTranslator, GuestAd
     return this.map.entries.map((entry) => entry.region);
   }
 
+  /**
+   * For functions of this package: a memory on the same bytes, whose regions are what `change` makes of these. Regions
+   * that are inserted later go through `change` as well.
+   */
+  derive(change: EntryChange): GuestMemory {
+    return new GuestMemory(this.map.derive(change), this.name, this.origin);
+  }
+
+  /** For functions of this package: the regions with the pieces they are made of. */
+  get entries(): readonly MapEntry[] {
+    return this.map.entries;
+  }
+
   /** A memory is its own address space: one whose map never changes. */
   memory(): this {
     return this;
@@ -174,19 +192,19 @@ export class GuestMemory extends AtomicAccess implements HostTranslator, GuestAd
   translateAndGetLimit(gpa: number, access: Access = 'read'): HostRun | undefined {
     this.checkNumbers(gpa, 0, 'translate');
     const piece = this.map.pieces[this.map.indexOf(gpa)];
-    const bytes = piece?.bytes();
-    if (piece === undefined || bytes === undefined) return undefined;
+    if (piece === undefined) return undefined;
     const offset = gpa - piece.start;
-    const limit = piece.reach(offset, piece.size - offset, access);
-    return limit === 0 ? undefined : { buffer: bytes.buffer, byteOffset: bytes.byteOffset + offset, limit };
+    const limit = piece.reach(offset, translatable(piece, offset, access), access);
+    const bytes = limit === 0 ? undefined : piece.direct(offset, limit, access);
+    if (bytes === undefined) return undefined;
+    if (access === 'write') piece.mark(offset, limit);
+    return { buffer: bytes.buffer, byteOffset: bytes.byteOffset + offset, limit };
   }
 
-  /** All of the memory as host bytes, where it is one mapped, writable region of one piece; else `undefined`. */
+  /** All of the memory as host bytes, where it is one mapped, writable region of one piece without any rules; else `undefined`. */
   fullMapping(): Uint8Array | undefined {
     const [piece, second] = this.map.pieces;
-    return piece === undefined || second !== undefined || piece.readOnly || piece.closed
-      ? undefined
-      : piece.bytes();
+    return piece === undefined || second !== undefined || !piece.unruled ? undefined : piece.bytes();
   }
 
   /** Where a device that goes through no IOMMU reaches `gpa`, if the backing says; else `undefined`. */
@@ -229,7 +247,7 @@ export class GuestMemory extends AtomicAccess implements HostTranslator, GuestAd
    * else as {@link readAt}
    */
   view(gpa: number, length: number, access: Access): MemoryView {
-    const { pieces, runs } = this.runs(gpa, length, access);
+    const runs = this.runs(gpa, length, access);
     if (runs.length > 1) {
       throw this.error('unsupported', `the range lies in ${runs.length} runs on the host; take views()`, {
         operation: 'view',
@@ -237,7 +255,7 @@ export class GuestMemory extends AtomicAccess implements HostTranslator, GuestAd
         length,
       });
     }
-    return new MemoryView(gpa, length, access, pieces, runs);
+    return new MemoryView(gpa, length, access, runs);
   }
 
   /**
@@ -247,15 +265,16 @@ export class GuestMemory extends AtomicAccess implements HostTranslator, GuestAd
    * @throws GuestMemoryError `unsupported` on a region of calls; else as {@link readAt}
    */
   views(gpa: number, length: number, access: Access): MemoryViews {
-    const { pieces, runs } = this.runs(gpa, length, access);
-    return new MemoryViews(gpa, length, access, pieces, runs);
+    return new MemoryViews(gpa, length, access, this.runs(gpa, length, access));
   }
 
-  private runs(gpa: number, length: number, access: Access): { pieces: Region[]; runs: Uint8Array[] } {
-    const pieces: Region[] = [];
-    const runs: Uint8Array[] = [];
+  private runs(gpa: number, length: number, access: Access): HostBytes[] {
+    const runs: HostBytes[] = [];
     this.eachPiece(gpa, length, access, 'view', (piece, offset, count) => {
-      const bytes = piece.bytes();
+      // A view needs pages of its own, even to read memory that is copied on write.
+      const bytes =
+        piece.direct(offset, count, access) ??
+        (piece.reach(offset, count, 'write') < count ? undefined : piece.direct(offset, count, 'write'));
       if (bytes === undefined) {
         throw this.error('unsupported', `a ${piece.backing.kind} region has no host bytes`, {
           operation: 'view',
@@ -263,10 +282,9 @@ export class GuestMemory extends AtomicAccess implements HostTranslator, GuestAd
           length,
         });
       }
-      pieces.push(piece);
-      runs.push(bytes.subarray(offset, offset + count));
+      runs.push({ piece, offset, length: count, bytes: bytes.subarray(offset, offset + count) });
     });
-    return { pieces, runs };
+    return runs;
   }
 
   /**
@@ -280,7 +298,7 @@ export class GuestMemory extends AtomicAccess implements HostTranslator, GuestAd
     const from = source.nearRange(sourceGpa, length);
     const to = this.nearWritableRange(gpa, length);
     if (from !== undefined && to !== undefined)
-      copyBytes(to.u8, gpa - to.start, from.u8, sourceGpa - from.start, length, to.shared || from.shared);
+      to.copyIn(gpa - to.start, from.u8, sourceGpa - from.start, length);
     else this.copyByChunks(source, sourceGpa, gpa, length);
   }
 
@@ -378,6 +396,19 @@ function allocated(size: number, options: AllocateOptions, start = 0): MemoryBac
 
 function movedBy(error: unknown): number {
   return isGuestMemoryError(error) ? error.done : 0;
+}
+
+/**
+ * How many bytes from `offset` on one translation answers at most. Rules change and logs are kept by pages, so that under
+ * rules it ends with the page, or, where only rights are to be looked at, after 512 pages.
+ */
+function translatable(piece: Region, offset: number, access: Access): number {
+  const rest = piece.size - offset;
+  const { guards, marks } = piece.extras;
+  if (piece.presence !== undefined || (access === 'write' && marks.length > 0)) {
+    return Math.min(rest, PAGE_SIZE - ((piece.start + offset) % PAGE_SIZE));
+  }
+  return guards.length > 0 ? Math.min(rest, 512 * PAGE_SIZE) : rest;
 }
 
 function isScalarSize(size: number): boolean {

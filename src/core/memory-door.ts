@@ -1,10 +1,12 @@
 import type { Access } from './access.ts';
-import { ADDRESS_SPACE_SIZE, isGpa } from './addresses.ts';
+import { ADDRESS_SPACE_SIZE, isGpa, PAGE_SIZE } from './addresses.ts';
 import { GuestMemoryError, type GuestMemoryErrorCode, isGuestMemoryError } from './errors.ts';
 import { hex } from './hex.ts';
 import type { MemoryMap } from './memory-map.ts';
 import type { Region } from './region.ts';
 import { scratch } from './scratch.ts';
+
+const PARTICIPLE: Readonly<Record<Access, string>> = { read: 'read', write: 'written', execute: 'executed' };
 
 /**
  * The one door to guest memory: it finds the region behind an address, checks the whole range, and makes the errors.
@@ -190,7 +192,13 @@ export abstract class MemoryDoor {
       return this.error('closed', `the mapping behind ${this.place(failedAt)} was closed`, facts);
     if (access === 'write' && piece.readOnly)
       return this.error('denied', `${this.place(failedAt)} is read-only`, facts);
-    const cause = piece.fallback?.explain?.(failedAt - piece.start, access);
+    const offset = failedAt - piece.start;
+    for (const { rights, offset: base } of piece.extras.guards) {
+      if (rights.reach(base + offset, 1, access) > 0) continue;
+      const page = hex(failedAt - (failedAt % PAGE_SIZE));
+      return this.error('denied', `the page at ${page} may not be ${PARTICIPLE[access]}`, facts);
+    }
+    const cause = piece.fallback?.explain?.(piece.backingOffset + failedAt - piece.start, access);
     const code = isGuestMemoryError(cause) ? cause.code : 'fault';
     return this.error(code, `the ${piece.backing.kind} region cannot ${access} at ${this.place(failedAt)}`, {
       ...facts,

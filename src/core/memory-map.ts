@@ -30,10 +30,20 @@ export interface MapEntry {
   readonly pieces: readonly Region[];
 }
 
+/** What a derived map makes of each of its regions, and of those that are inserted later. */
+export type EntryChange = (entry: MapEntry) => MapEntry;
+
 const HINTS = 256;
 
 /** Where every miss of an empty map ends: a region that holds nothing. */
-const NOWHERE: Region = new Region(0, { kind: 'absent', size: 1 }, undefined, 0, true);
+const NOWHERE: Region = new Region({
+  start: 0,
+  size: 1,
+  backing: { kind: 'absent', size: 1 },
+  piece: undefined,
+  backingOffset: 0,
+  readOnly: true,
+});
 
 /**
  * An immutable set of regions, sorted and without overlap, and the two ways to find one: a table of hints, which is
@@ -52,7 +62,11 @@ export class MemoryMap {
   /** One past the last address of the last region; 0 where there is none. */
   readonly end: number;
 
-  constructor(entries: readonly MapEntry[]) {
+  /** What becomes of a region that is inserted: the changes that made this map from a plain one. */
+  private readonly changes: readonly EntryChange[];
+
+  constructor(entries: readonly MapEntry[], changes: readonly EntryChange[] = []) {
+    this.changes = changes;
     this.entries = entries;
     this.pieces = entries.flatMap((entry) => entry.pieces);
     this.home = this.pieces.reduce(
@@ -101,7 +115,13 @@ export class MemoryMap {
 
   /** A new map with one region more. */
   insert(init: RegionInit, operation: string): MemoryMap {
-    return MemoryMap.of([...this.entries, makeEntry(init, operation)], operation);
+    const made = this.changes.reduce((entry, change) => change(entry), makeEntry(init, operation));
+    return MemoryMap.of([...this.entries, made], operation, this.changes);
+  }
+
+  /** A new map on the same bytes, each region of it what `change` makes of the present one. */
+  derive(change: EntryChange): MemoryMap {
+    return new MemoryMap(this.entries.map(change), [...this.changes, change]);
   }
 
   /** A new map without the region that has exactly this start and size. */
@@ -115,7 +135,10 @@ export class MemoryMap {
         { operation, gpa: start, length: size },
       );
     }
-    return new MemoryMap(this.entries.filter((_, i) => i !== at));
+    return new MemoryMap(
+      this.entries.filter((_, i) => i !== at),
+      this.changes,
+    );
   }
 
   static fromRegions(inits: Iterable<RegionInit>, operation: string): MemoryMap {
@@ -126,7 +149,7 @@ export class MemoryMap {
   }
 
   /** Sorts and checks for overlap (SPEC M1: touching is fine, overlap is refused with both regions named). */
-  private static of(entries: MapEntry[], operation: string): MemoryMap {
+  private static of(entries: MapEntry[], operation: string, changes: readonly EntryChange[] = []): MemoryMap {
     entries.sort((a, b) => a.region.start - b.region.start);
     for (let i = 1; i < entries.length; i++) {
       const before = (entries[i - 1] as MapEntry).region;
@@ -140,7 +163,7 @@ export class MemoryMap {
         });
       }
     }
-    return new MemoryMap(entries);
+    return new MemoryMap(entries, changes);
   }
 }
 
@@ -166,7 +189,7 @@ export function makeEntry(init: RegionInit, operation: string): MapEntry {
     backing,
   });
   const pieces = makePieces(region, fail);
-  for (const piece of pieces) closeWithBacking(piece);
+  for (const piece of pieces) piece.closeWithBacking();
   return { region, pieces };
 }
 
@@ -177,7 +200,16 @@ function makePieces(
   if (backing.mapped === undefined) {
     if (backing.fallback === undefined)
       throw fail('invalid', 'its backing has neither mapped bytes nor a fallback');
-    return [new Region(start, backing, undefined, 0, access === 'r')];
+    return [
+      new Region({
+        start,
+        size: backing.size,
+        backing,
+        piece: undefined,
+        backingOffset: 0,
+        readOnly: access === 'r',
+      }),
+    ];
   }
   let offset = 0;
   const pieces = backing.mapped.map((bytes) => {
@@ -189,20 +221,20 @@ function makePieces(
         `its bytes lie at offset ${hex(bytes.byteOffset)} of their buffer, which is not congruent to the start modulo 8`,
       );
     }
-    const piece = new Region(start + offset, backing, bytes, offset, access === 'r');
+    const piece = new Region({
+      start: start + offset,
+      size: bytes.byteLength,
+      backing,
+      piece: bytes,
+      backingOffset: offset,
+      readOnly: access === 'r',
+    });
     offset += bytes.byteLength;
     return piece;
   });
   if (offset !== backing.size)
     throw fail('invalid', `its backing says ${backing.size} bytes and maps ${offset}`);
   return pieces;
-}
-
-/** The backing outlives most regions made on it (every subrange is one), so it must not keep them alive. */
-export function closeWithBacking(piece: Region): void {
-  if (piece.backing.onClose === undefined) return;
-  const weak = new WeakRef(piece);
-  piece.backing.onClose(() => weak.deref()?.close());
 }
 
 function describe(region: GuestRegion): string {

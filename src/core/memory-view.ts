@@ -3,9 +3,17 @@ import type { Releasable } from './disposable.ts';
 import { GuestMemoryError } from './errors.ts';
 import type { Region } from './region.ts';
 
+/** One run of a view: the region it lies in, where, and the host bytes. */
+export interface HostBytes {
+  readonly piece: Region;
+  readonly offset: number;
+  readonly length: number;
+  readonly bytes: Uint8Array;
+}
+
 /**
  * Guest bytes lent as they are: one array for each run that is contiguous on the host, fit for `fs.readv` and
- * `fs.writev`. Give them back with {@link MemoryViews.release}, or a `using` declaration.
+ * `fs.writev`. A writable one is dirty until it is released. Give them back with {@link MemoryViews.release}, or a `using` declaration.
  *
  * @example
  * ```ts
@@ -25,23 +33,18 @@ export class MemoryViews implements Releasable {
   /** Bytes in all. */
   readonly length: number;
   readonly access: Access;
-  private readonly runs: readonly Uint8Array[];
-  private readonly pieces: readonly Region[];
+  private readonly runs: readonly HostBytes[];
+  private readonly bytesOfRuns: readonly Uint8Array[];
   private released = false;
 
   /** Not for users: {@link GuestMemory.views} makes them. */
-  constructor(
-    gpa: number,
-    length: number,
-    access: Access,
-    pieces: readonly Region[],
-    runs: readonly Uint8Array[],
-  ) {
+  constructor(gpa: number, length: number, access: Access, runs: readonly HostBytes[]) {
     this.gpa = gpa;
     this.length = length;
     this.access = access;
-    this.pieces = pieces;
     this.runs = runs;
+    this.bytesOfRuns = runs.map(({ bytes }) => bytes);
+    if (access === 'write') for (const { piece, offset, length } of runs) piece.hold(offset, length);
   }
 
   /**
@@ -51,8 +54,8 @@ export class MemoryViews implements Releasable {
    */
   get iovecs(): readonly Uint8Array[] {
     // No run is empty, but one whose buffer the growth of a WebAssembly.Memory has detached.
-    const detached = this.runs.some((run) => run.length === 0);
-    if (this.released || detached || this.pieces.some((piece) => piece.closed)) {
+    const detached = this.bytesOfRuns.some((run) => run.length === 0);
+    if (this.released || detached || this.runs.some(({ piece }) => piece.closed)) {
       throw new GuestMemoryError(
         'closed',
         this.released
@@ -65,12 +68,15 @@ export class MemoryViews implements Releasable {
         },
       );
     }
-    return this.runs;
+    return this.bytesOfRuns;
   }
 
   /** Gives the bytes back. Safe to call twice. */
   release(): void {
+    if (this.released) return;
     this.released = true;
+    if (this.access !== 'write') return;
+    for (const { piece, offset, length } of this.runs) piece.unhold(offset, length);
   }
 
   [Symbol.dispose](): void {

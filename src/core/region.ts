@@ -1,11 +1,53 @@
 import type { Access } from './access.ts';
-import { type FallbackAccess, MAX_PIECE, type MemoryBacking, type WasmWindow } from './backing.ts';
+import {
+  FAULT_RETRIES,
+  type FallbackAccess,
+  MAX_PIECE,
+  type MemoryBacking,
+  type WasmWindow,
+} from './backing.ts';
 import { copyBytes, fillShared, isShared } from './bulk.ts';
 import { lendCallBuffer, returnCallBuffer } from './call-buffers.ts';
+import type { DirtyLog } from './dirty-log.ts';
+import { GuestMemoryError } from './errors.ts';
+import type { PageRights } from './page-rights.ts';
 import { scratch } from './scratch.ts';
 import { type WasmBulk, wasmBulk } from './wasm-bulk.ts';
 
 const NO_BYTES = new Uint8Array(0);
+
+/** Protection of a view, as it concerns one region: the rights, and the region's offset in what they cover. */
+export interface Guard {
+  readonly rights: PageRights;
+  readonly offset: number;
+}
+
+/** A log of written pages, and the region's offset in what it covers. */
+export interface Mark {
+  readonly log: DirtyLog;
+  readonly offset: number;
+}
+
+/** What stands between an access and the bytes of a region, beside the region itself. */
+export interface RegionExtras {
+  readonly guards: readonly Guard[];
+  readonly marks: readonly Mark[];
+}
+
+/** What a {@link Region} is made of. */
+export interface RegionParts {
+  readonly start: number;
+  readonly size: number;
+  readonly backing: MemoryBacking;
+  /** Its host bytes, `size` of them; none for a region of calls. */
+  readonly piece: Uint8Array | undefined;
+  /** Offset of its first byte in its backing. */
+  readonly backingOffset: number;
+  readonly readOnly: boolean;
+  readonly extras?: RegionExtras;
+}
+
+const NO_EXTRAS: RegionExtras = { guards: [], marks: [] };
 
 /**
  * One contiguous piece of the memory map and the host bytes or calls behind it: one class for every kind, so that
@@ -37,8 +79,15 @@ export class Region {
   readonly shared: boolean;
   /** No other agent can reach the bytes: 64 bits may then move as two halves, for nobody sees one without the other. */
   readonly exclusive: boolean;
+  /** Calls, where the region has no host bytes, or not for every page. */
   readonly fallback: FallbackAccess | undefined;
   readonly backing: MemoryBacking;
+  /** Which pages are there, for memory that comes on demand; by offsets of the backing. */
+  readonly presence: PageRights | undefined;
+  readonly extras: RegionExtras;
+  /** The one log that scalar writes mark on the quick road; offsets in it begin at `logOffset`. */
+  readonly log: DirtyLog | undefined;
+  readonly logOffset: number;
   /**
    * Bytes from a multiple of 8 to this region's first byte, in its buffer (from the first element of the views) or, of
    * calls, in its backing: 0 but where a region begins unaligned.
@@ -46,20 +95,14 @@ export class Region {
   readonly skew: number;
   /** Offset of this region's first byte in its backing. */
   readonly backingOffset: number;
+  private readonly mapped: boolean;
   private readonly window: WasmWindow | undefined;
   /** The engine's own fill, on shared WebAssembly memory. */
   private readonly bulk: WasmBulk | undefined;
   /** A private WebAssembly.Memory, whose buffer is replaced when it grows. */
   private readonly growing: boolean;
 
-  constructor(
-    start: number,
-    backing: MemoryBacking,
-    piece: Uint8Array | undefined,
-    backingOffset: number,
-    readOnly: boolean,
-  ) {
-    const size = piece === undefined ? backing.size : piece.byteLength;
+  constructor({ start, size, backing, piece, backingOffset, readOnly, extras = NO_EXTRAS }: RegionParts) {
     const view = piece ?? NO_BYTES;
     this.start = start;
     this.size = size;
@@ -67,7 +110,10 @@ export class Region {
     this.backingOffset = backingOffset;
     this.readOnly = readOnly || isReadOnly(backing);
     this.shared = isShared(view);
-    this.fallback = piece === undefined ? backing.fallback : undefined;
+    this.presence = piece === undefined ? undefined : backing.presence;
+    this.fallback = piece === undefined || this.presence !== undefined ? backing.fallback : undefined;
+    this.mapped = piece !== undefined;
+    this.extras = extras;
     this.window =
       piece === undefined || backing.wasm === undefined
         ? undefined
@@ -81,12 +127,62 @@ export class Region {
     this.u16 = elements(Uint16Array, view);
     this.u32 = elements(Uint32Array, view);
     this.u64 = elements(BigUint64Array, view);
-    const plain = piece !== undefined && start % 8 === 0 && this.skew === 0 && !this.growing;
+    const [mark, second] = extras.marks;
+    // A scalar on the quick road marks one page of one log.
+    const logged =
+      mark !== undefined && second === undefined && mark.log.pageSize >= 8 && mark.offset % 8 === 0;
+    this.log = logged ? mark.log : undefined;
+    this.logOffset = logged ? mark.offset : 0;
+    const plain =
+      piece !== undefined &&
+      start % 8 === 0 &&
+      this.skew === 0 &&
+      !this.growing &&
+      extras.guards.length === 0 &&
+      this.presence === undefined;
     const paged = start % 4096 === 0 && start + size <= 2 ** 43;
     this.firstPage = paged ? (start / 4096) | 0 : 0;
     this.readPages = plain && paged ? (size / 4096) | 0 : 0;
     this.readLimit = plain ? size : 0;
-    this.writeLimit = plain && !this.readOnly ? size : 0;
+    this.writeLimit = plain && !this.readOnly && (logged || mark === undefined) ? size : 0;
+  }
+
+  /** True where a plain writable array is all there is to it. */
+  get unruled(): boolean {
+    const { guards, marks } = this.extras;
+    return (
+      !this.closed &&
+      !this.readOnly &&
+      this.presence === undefined &&
+      guards.length === 0 &&
+      marks.length === 0
+    );
+  }
+
+  /** The same bytes under more rules. */
+  with(extras: RegionExtras): Region {
+    const guards = [...this.extras.guards, ...extras.guards];
+    const marks = [...this.extras.marks, ...extras.marks];
+    return this.cut(0, this.size, this.start, { guards, marks });
+  }
+
+  /** A part of this region, at an address of its own, under the same rules. */
+  cut(skip: number, size: number, start: number, extras?: RegionExtras): Region {
+    const made = new Region({
+      start,
+      size,
+      backing: this.backing,
+      piece: this.bytes()?.subarray(skip, skip + size),
+      backingOffset: this.backingOffset + skip,
+      readOnly: this.readOnly,
+      extras: extras ?? {
+        guards: this.extras.guards.map(({ rights, offset }) => ({ rights, offset: offset + skip })),
+        marks: this.extras.marks.map(({ log, offset }) => ({ log, offset: offset + skip })),
+      },
+    });
+    if (this.closed) made.close();
+    else made.closeWithBacking();
+    return made;
   }
 
   /** One past the last address. */
@@ -111,17 +207,67 @@ export class Region {
     return index === offset && index <= this.writeLimit - width && (index & (width - 1)) === 0;
   }
 
-  /** Bytes from `offset` on that can be accessed, at most `length`; 0 where none can. */
+  /** Bytes from `offset` on that can be accessed, at most `length`; 0 where none can. Pages on demand come in. */
   reach(offset: number, length: number, access: Access): number {
     if (this.closed || (access === 'write' && this.readOnly)) return 0;
-    if (this.fallback?.probe === undefined) return Math.min(length, this.size - offset);
-    const answer = this.fallback.probe(offset, Math.min(length, this.size - offset), access);
-    return Math.max(0, Math.min(length, this.size - offset, Math.floor(answer) || 0));
+    let reached = Math.min(length, this.size - offset);
+    for (const guard of this.extras.guards) {
+      reached = Math.min(reached, guard.rights.reach(guard.offset + offset, reached, access));
+    }
+    if (this.presence !== undefined) return this.reachPresent(this.presence, offset, reached, access);
+    return this.fallback === undefined ? reached : this.reachByCalls(offset, reached, access);
+  }
+
+  private reachByCalls(offset: number, length: number, access: Access): number {
+    if (this.fallback?.probe === undefined || length === 0) return length;
+    const answer = this.fallback.probe(this.backingOffset + offset, length, access);
+    return Math.max(0, Math.min(length, Math.floor(answer) || 0));
+  }
+
+  /** SPEC M10: asks for each page that is not there, until it is, or is served by calls, or not at all. */
+  private reachPresent(presence: PageRights, offset: number, length: number, access: Access): number {
+    const base = this.backingOffset + offset;
+    for (let done = 0, tries = 0; ; tries++) {
+      const here = presence.reach(base + done, length - done, access);
+      if (here > 0) tries = 0;
+      done += here;
+      if (done >= length) return length;
+      const answer = this.backing.onFault?.(base + done, length - done, access) ?? 'fail';
+      if (answer === 'fail') return done;
+      if (answer === 'fallback') return done + this.reachByCalls(offset + done, length - done, access);
+      if (tries >= FAULT_RETRIES) {
+        throw new GuestMemoryError('retry-limit', `the page is still not there after ${tries} attempts`, {
+          operation: access,
+        });
+      }
+    }
+  }
+
+  /** The host bytes for an access that was settled; `undefined` where it goes by calls. */
+  direct(offset: number, length: number, access: Access): Uint8Array | undefined {
+    const byCalls =
+      this.presence !== undefined &&
+      this.presence.reach(this.backingOffset + offset, length, access) < length;
+    return byCalls ? undefined : this.bytes();
+  }
+
+  /** Notes that bytes were written, in every log. After the write, never before: a drain between the two would lose it. */
+  mark(offset: number, length: number): void {
+    for (const { log, offset: base } of this.extras.marks) log.mark(base + offset, length);
+  }
+
+  /** A writable view on these bytes is out; they are dirty until {@link Region.unhold}. */
+  hold(offset: number, length: number): void {
+    for (const { log, offset: base } of this.extras.marks) log.hold(base + offset, length);
+  }
+
+  unhold(offset: number, length: number): void {
+    for (const { log, offset: base } of this.extras.marks) log.unhold(base + offset, length);
   }
 
   /** The host bytes, or `undefined` where there are only calls; fresh ones where a WebAssembly.Memory has grown. */
   bytes(): Uint8Array | undefined {
-    if (this.fallback !== undefined) return undefined;
+    if (!this.mapped) return undefined;
     if (this.growing && this.window !== undefined && this.u8.buffer !== this.window.memory.buffer) {
       this.u8 = new Uint8Array(this.window.memory.buffer, this.window.offset, this.size);
       this.u16 = elements(Uint16Array, this.u8);
@@ -149,7 +295,7 @@ export class Region {
 
   /** A scalar of `width` bytes into the scratch: a single element access, or a single call, where it is aligned. */
   fetch(offset: number, width: number): void {
-    const u8 = this.bytes();
+    const u8 = this.direct(offset, width, 'read');
     if (u8 === undefined) this.fetchByCall(offset, width);
     else if (width === 1) scratch.u8[0] = u8[offset] as number;
     else if ((offset + this.skew) % width === 0) this.load(offset + this.skew, width);
@@ -158,17 +304,18 @@ export class Region {
 
   /** A scalar of `width` bytes from the scratch, likewise. */
   put(offset: number, width: number): void {
-    const u8 = this.bytes();
+    const u8 = this.direct(offset, width, 'write');
     if (u8 === undefined) this.putByCall(offset, width);
     else if (width === 1) u8[offset] = scratch.u8[0] as number;
     else if ((offset + this.skew) % width === 0) this.store(offset + this.skew, width);
     else copyBytes(u8, offset, scratch.u8, 0, width, this.shared);
+    this.mark(offset, width);
   }
 
   private fetchByCall(offset: number, width: number): void {
     const bytes = lendCallBuffer(width);
     try {
-      this.fallback?.read(offset, bytes);
+      this.fallback?.read(this.backingOffset + offset, bytes);
       for (let i = 0; i < width; i++) scratch.u8[i] = bytes[i] as number;
     } finally {
       returnCallBuffer();
@@ -179,7 +326,7 @@ export class Region {
     const bytes = lendCallBuffer(width);
     for (let i = 0; i < width; i++) bytes[i] = scratch.u8[i] as number;
     try {
-      this.fallback?.write?.(offset, bytes);
+      this.fallback?.write?.(this.backingOffset + offset, bytes);
     } finally {
       returnCallBuffer();
     }
@@ -187,27 +334,32 @@ export class Region {
 
   /** Copies bytes out of the region. */
   copyOut(offset: number, dest: Uint8Array, destAt: number, length: number): void {
-    const u8 = this.bytes();
-    if (u8 === undefined) this.fallback?.read(offset, dest.subarray(destAt, destAt + length));
+    const u8 = this.direct(offset, length, 'read');
+    if (u8 === undefined)
+      this.fallback?.read(this.backingOffset + offset, dest.subarray(destAt, destAt + length));
     else copyBytes(dest, destAt, u8, offset, length, this.shared);
   }
 
   /** Copies bytes into the region. */
   copyIn(offset: number, src: Uint8Array, srcAt: number, length: number): void {
-    const u8 = this.bytes();
-    if (u8 === undefined) this.fallback?.write?.(offset, src.subarray(srcAt, srcAt + length));
+    const u8 = this.direct(offset, length, 'write');
+    if (u8 === undefined)
+      this.fallback?.write?.(this.backingOffset + offset, src.subarray(srcAt, srcAt + length));
     else copyBytes(u8, offset, src, srcAt, length, this.shared);
+    this.mark(offset, length);
   }
 
   /** Sets bytes of the region to one value; where there are only calls, at most {@link FILL_CHUNK} bytes. */
   fill(offset: number, value: number, length: number): void {
-    const u8 = this.bytes();
-    if (u8 === undefined) this.fallback?.write?.(offset, new Uint8Array(length).fill(value));
+    const u8 = this.direct(offset, length, 'write');
+    if (u8 === undefined)
+      this.fallback?.write?.(this.backingOffset + offset, new Uint8Array(length).fill(value));
     else if (!this.shared || length <= SMALL_FILL) u8.fill(value, offset, offset + length);
     else if (this.bulk !== undefined && this.window !== undefined && length < MAX_PIECE) {
       // A length of 4 GiB would be 0 to the instruction.
       this.bulk.fill(this.window.offset + offset, value, length);
     } else fillShared(u8, offset, value, length);
+    this.mark(offset, length);
   }
 
   /** True where the two may have bytes in common; of calls it is known only that most reach no mapped bytes. */
@@ -222,6 +374,16 @@ export class Region {
       here.byteOffset < there.byteOffset + there.length &&
       there.byteOffset < here.byteOffset + here.length
     );
+  }
+
+  /**
+   * Closes this region when its backing closes. The backing outlives most regions made on it (every subrange is one), so it
+   * must not keep them alive.
+   */
+  closeWithBacking(): void {
+    if (this.backing.onClose === undefined) return;
+    const weak = new WeakRef(this);
+    this.backing.onClose(() => weak.deref()?.close());
   }
 
   /** Called once the host bytes are gone: every later access fails with `closed`. */

@@ -130,11 +130,13 @@ export abstract class ScalarAccess extends MemoryDoor {
     const home = this.home;
     if (home.holdsWritable(gpa, 1)) {
       home.u8[gpa - home.start] = value;
+      if (home.log !== undefined) home.log.markOne(gpa - home.start + home.logOffset);
       return;
     }
     const hint = this.hint(gpa);
     if (hint.holdsWritable(gpa, 1)) {
       hint.u8[gpa - hint.start] = value;
+      if (hint.log !== undefined) hint.log.markOne(gpa - hint.start + hint.logOffset);
       return;
     }
     scratch.u8[0] = value;
@@ -146,11 +148,13 @@ export abstract class ScalarAccess extends MemoryDoor {
     const home = this.home;
     if (home.holdsWritable(gpa, 2)) {
       home.u16[(gpa - home.start) >>> 1] = value;
+      if (home.log !== undefined) home.log.markOne(gpa - home.start + home.logOffset);
       return;
     }
     const hint = this.hint(gpa);
     if (hint.holdsWritable(gpa, 2)) {
       hint.u16[(gpa - hint.start) >>> 1] = value;
+      if (hint.log !== undefined) hint.log.markOne(gpa - hint.start + hint.logOffset);
       return;
     }
     scratch.u16[0] = value;
@@ -162,11 +166,13 @@ export abstract class ScalarAccess extends MemoryDoor {
     const home = this.home;
     if (home.holdsWritable(gpa, 4)) {
       home.u32[(gpa - home.start) >>> 2] = value;
+      if (home.log !== undefined) home.log.markOne(gpa - home.start + home.logOffset);
       return;
     }
     const hint = this.hint(gpa);
     if (hint.holdsWritable(gpa, 4)) {
       hint.u32[(gpa - hint.start) >>> 2] = value;
+      if (hint.log !== undefined) hint.log.markOne(gpa - hint.start + hint.logOffset);
       return;
     }
     scratch.u32[0] = value;
@@ -178,11 +184,13 @@ export abstract class ScalarAccess extends MemoryDoor {
     const home = this.home;
     if (home.holdsWritable(gpa, 8)) {
       home.u64[(gpa - home.start) >>> 3] = value;
+      if (home.log !== undefined) home.log.markOne(gpa - home.start + home.logOffset);
       return;
     }
     const hint = this.hint(gpa);
     if (hint.holdsWritable(gpa, 8)) {
       hint.u64[(gpa - hint.start) >>> 3] = value;
+      if (hint.log !== undefined) hint.log.markOne(gpa - hint.start + hint.logOffset);
       return;
     }
     scratch.u64[0] = value;
@@ -196,12 +204,15 @@ export abstract class ScalarAccess extends MemoryDoor {
       const index = (gpa - home.start) >>> 2;
       home.u32[index] = lo;
       home.u32[index + 1] = hi;
+      if (home.log !== undefined) home.log.markOne(gpa - home.start + home.logOffset);
       return;
     }
     scratch.u32[0] = lo;
     scratch.u32[1] = hi;
-    if (home.holdsWritable(gpa, 8)) home.u64[(gpa - home.start) >>> 3] = scratch.u64[0] as bigint;
-    else this.put(gpa, 8);
+    if (home.holdsWritable(gpa, 8)) {
+      home.u64[(gpa - home.start) >>> 3] = scratch.u64[0] as bigint;
+      if (home.log !== undefined) home.log.markOne(gpa - home.start + home.logOffset);
+    } else this.put(gpa, 8);
   }
 
   /** Writes the low 8 bits of `value`. */

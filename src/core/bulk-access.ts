@@ -2,6 +2,7 @@ import type { Access } from './access.ts';
 import { ADDRESS_SPACE_SIZE, isGpa } from './addresses.ts';
 import { copyBytes } from './bulk.ts';
 import { isGuestMemoryError } from './errors.ts';
+import type { Layout } from './layout.ts';
 import { FILL_CHUNK, type Region } from './region.ts';
 import { ScalarAccess } from './scalar-access.ts';
 import { scratch } from './scratch.ts';
@@ -70,6 +71,29 @@ export abstract class BulkAccess extends ScalarAccess {
     const bytes = this.newBytes(length, 'read', gpa);
     this.readAt(gpa, bytes);
     return bytes;
+  }
+
+  /** Reads a value by its layout. One of 1, 2, 4 or 8 bytes that is aligned never tears. */
+  readPlain<T>(type: Layout<T>, gpa: number): T {
+    if (isScalarSize(type.size)) {
+      this.fetch(gpa, type.size);
+      return type.decode(scratch.view, 0);
+    }
+    const bytes = new Uint8Array(type.size);
+    this.readAt(gpa, bytes);
+    return type.decode(new DataView(bytes.buffer), 0);
+  }
+
+  /** Writes a value by its layout. One of 1, 2, 4 or 8 bytes that is aligned never tears. */
+  writePlain<T>(type: Layout<T>, gpa: number, value: T): void {
+    if (isScalarSize(type.size)) {
+      type.encode(scratch.view, 0, value);
+      this.put(gpa, type.size);
+      return;
+    }
+    const bytes = new Uint8Array(type.size);
+    type.encode(new DataView(bytes.buffer), 0, value);
+    this.writeAt(gpa, bytes);
   }
 
   /**
@@ -233,4 +257,8 @@ declare class TextDecoder {
 
 function decodeUtf8(bytes: Uint8Array): string {
   return new TextDecoder().decode(bytes);
+}
+
+function isScalarSize(size: number): boolean {
+  return size === 8 || size === 4 || size === 2 || size === 1;
 }

@@ -1,12 +1,10 @@
-import type { Access } from './access.ts';
 import { isGpa, PAGE_SIZE } from './addresses.ts';
-import { AtomicAccess } from './atomic-access.ts';
 import type { MemoryBacking } from './backing.ts';
 import { heap, shared } from './backings.ts';
 import { GuestMemoryError, isGuestMemoryError } from './errors.ts';
 import type { GuestAddressSpace } from './guest-address-space.ts';
-import type { HostRun, HostTranslator } from './host-run.ts';
-import type { Layout } from './layout.ts';
+import { hex } from './hex.ts';
+import type { HostTranslator } from './host-run.ts';
 import {
   type EntryChange,
   type GuestRegion,
@@ -14,12 +12,12 @@ import {
   MemoryMap,
   type RegionInit,
 } from './memory-map.ts';
-import { type HostBytes, MemoryView, MemoryViews } from './memory-view.ts';
 import { multiRegionInits } from './multi-region.ts';
+import { lockedPages } from './page-locks.ts';
 import type { Region } from './region.ts';
-import { scratch } from './scratch.ts';
 import { subrangeInits } from './subrange.ts';
 import { translatorBacking } from './translator-backing.ts';
+import { ViewAccess } from './view-access.ts';
 
 /** What a memory is called in errors and listings. */
 export interface MemoryOptions {
@@ -53,7 +51,7 @@ export interface AllocateOptions extends MemoryOptions {
  * assert.equal(memory.read(0xf_fff0, new Uint8Array(64)), 16);
  * ```
  */
-export class GuestMemory extends AtomicAccess implements HostTranslator, GuestAddressSpace<GuestMemory> {
+export class GuestMemory extends ViewAccess implements HostTranslator, GuestAddressSpace<GuestMemory> {
   private constructor(map: MemoryMap, name: string, origin = 0) {
     super(map, name, origin);
   }
@@ -158,9 +156,17 @@ export class GuestMemory extends AtomicAccess implements HostTranslator, GuestAd
   /**
    * A memory without the region of exactly this start and size; this one stays as it is.
    *
-   * @throws GuestMemoryError `unmapped` where there is no such region
+   * @throws GuestMemoryError `unmapped` where there is no such region; `locked` with the list of its locked pages
    */
   removeRegion(start: number, size: number): GuestMemory {
+    const locked = this.entries
+      .filter(({ region }) => region.start === start && region.size === size)
+      .flatMap((entry) => lockedPages(entry, start, start + size));
+    if (locked.length > 0) {
+      const list = locked.map(({ gpa }) => hex(gpa)).join(', ');
+      const facts = { operation: 'remove a region', gpa: start, length: size, failedAt: locked[0]?.gpa };
+      throw this.error('locked', `pages are locked: ${list}`, facts);
+    }
     return new GuestMemory(this.map.remove(start, size, 'remove a region'), this.name, this.origin);
   }
 
@@ -186,105 +192,6 @@ export class GuestMemory extends AtomicAccess implements HostTranslator, GuestAd
       this.name,
       this.origin + offset,
     );
-  }
-
-  /** See {@link HostTranslator}. Answers for mapped memory; a region of calls has no host bytes. */
-  translateAndGetLimit(gpa: number, access: Access = 'read'): HostRun | undefined {
-    this.checkNumbers(gpa, 0, 'translate');
-    const piece = this.map.pieces[this.map.indexOf(gpa)];
-    if (piece === undefined) return undefined;
-    const offset = gpa - piece.start;
-    const limit = piece.reach(offset, translatable(piece, offset, access), access);
-    const bytes = limit === 0 ? undefined : piece.direct(offset, limit, access);
-    if (bytes === undefined) return undefined;
-    if (access === 'write') piece.mark(offset, limit);
-    return { buffer: bytes.buffer, byteOffset: bytes.byteOffset + offset, limit };
-  }
-
-  /** All of the memory as host bytes, where it is one mapped, writable region of one piece without any rules; else `undefined`. */
-  fullMapping(): Uint8Array | undefined {
-    const [piece, second] = this.map.pieces;
-    return piece === undefined || second !== undefined || !piece.unruled ? undefined : piece.bytes();
-  }
-
-  /** Where a device that goes through no IOMMU reaches `gpa`, if the backing says; else `undefined`. */
-  iova(gpa: number): number | undefined {
-    this.checkNumbers(gpa, 0, 'find the IO address');
-    const piece = this.map.pieces[this.map.indexOf(gpa)];
-    const base = piece?.backing.iova;
-    return piece === undefined || base === undefined || piece.closed
-      ? undefined
-      : base + piece.backingOffset + gpa - piece.start;
-  }
-
-  /** Reads a value by its layout. One of 1, 2, 4 or 8 bytes that is aligned never tears. */
-  readPlain<T>(type: Layout<T>, gpa: number): T {
-    if (isScalarSize(type.size)) {
-      this.fetch(gpa, type.size);
-      return type.decode(scratch.view, 0);
-    }
-    const bytes = new Uint8Array(type.size);
-    this.readAt(gpa, bytes);
-    return type.decode(new DataView(bytes.buffer), 0);
-  }
-
-  /** Writes a value by its layout. One of 1, 2, 4 or 8 bytes that is aligned never tears. */
-  writePlain<T>(type: Layout<T>, gpa: number, value: T): void {
-    if (isScalarSize(type.size)) {
-      type.encode(scratch.view, 0, value);
-      this.put(gpa, type.size);
-      return;
-    }
-    const bytes = new Uint8Array(type.size);
-    type.encode(new DataView(bytes.buffer), 0, value);
-    this.writeAt(gpa, bytes);
-  }
-
-  /**
-   * Lends the host bytes of one contiguous run. Release the view when done.
-   *
-   * @throws GuestMemoryError `unsupported` on a region of calls, or where the range has a seam (take {@link views});
-   * else as {@link readAt}
-   */
-  view(gpa: number, length: number, access: Access): MemoryView {
-    const runs = this.runs(gpa, length, access);
-    if (runs.length > 1) {
-      throw this.error('unsupported', `the range lies in ${runs.length} runs on the host; take views()`, {
-        operation: 'view',
-        gpa,
-        length,
-      });
-    }
-    return new MemoryView(gpa, length, access, runs);
-  }
-
-  /**
-   * Lends the host bytes of a range as a list of runs, for `fs.readv`, `fs.writev` and their like: a file reaches the
-   * guest with no copy between. Release the views when done.
-   *
-   * @throws GuestMemoryError `unsupported` on a region of calls; else as {@link readAt}
-   */
-  views(gpa: number, length: number, access: Access): MemoryViews {
-    return new MemoryViews(gpa, length, access, this.runs(gpa, length, access));
-  }
-
-  private runs(gpa: number, length: number, access: Access): HostBytes[] {
-    const runs: HostBytes[] = [];
-    this.eachPiece(gpa, length, access, 'view', (piece, offset, count) => {
-      // A view needs pages of its own, even to read memory that is copied on write.
-      const bytes =
-        piece.direct(offset, count, access) ??
-        (piece.reach(offset, count, 'write') < count ? undefined : piece.direct(offset, count, 'write'));
-      if (bytes === undefined) {
-        throw this.error('unsupported', `a ${piece.backing.kind} region has no host bytes`, {
-          operation: 'view',
-          gpa,
-          length,
-        });
-      }
-      runs.push({ piece, offset, length: count, bytes: bytes.subarray(offset, offset + count) });
-    });
-    return runs;
   }
 
   /**
@@ -331,28 +238,6 @@ export class GuestMemory extends AtomicAccess implements HostTranslator, GuestAd
     return this.map.pieces.filter((piece) => piece.start < gpa + length && piece.end > gpa);
   }
 
-  /** Throws as a one-byte access to the first page that is not there would. */
-  probeGpns(gpns: Iterable<number>, access: Access = 'read'): void {
-    for (const gpn of gpns) {
-      if (!isGpa(gpn) || !isGpa(gpn * PAGE_SIZE)) {
-        throw this.error('invalid', `current page number ${gpn}, wanted one below 2^41`, {
-          operation: 'probe',
-        });
-      }
-      this.settle(gpn * PAGE_SIZE, 1, access, 'probe');
-    }
-  }
-
-  /** True where the byte at `gpa` can be read. */
-  checkGpaReadable(gpa: number): boolean {
-    return this.checkRange(gpa, 1, 'read');
-  }
-
-  /** True where the byte at `gpa` can be written. */
-  checkGpaWritable(gpa: number): boolean {
-    return this.checkRange(gpa, 1, 'write');
-  }
-
   /** The map, one line a region. */
   override toString(): string {
     const lines = this.regions.map(
@@ -396,21 +281,4 @@ function allocated(size: number, options: AllocateOptions, start = 0): MemoryBac
 
 function movedBy(error: unknown): number {
   return isGuestMemoryError(error) ? error.done : 0;
-}
-
-/**
- * How many bytes from `offset` on one translation answers at most. Rules change and logs are kept by pages, so that under
- * rules it ends with the page, or, where only rights are to be looked at, after 512 pages.
- */
-function translatable(piece: Region, offset: number, access: Access): number {
-  const rest = piece.size - offset;
-  const { guards, marks } = piece.extras;
-  if (piece.presence !== undefined || (access === 'write' && marks.length > 0)) {
-    return Math.min(rest, PAGE_SIZE - ((piece.start + offset) % PAGE_SIZE));
-  }
-  return guards.length > 0 ? Math.min(rest, 512 * PAGE_SIZE) : rest;
-}
-
-function isScalarSize(size: number): boolean {
-  return size === 8 || size === 4 || size === 2 || size === 1;
 }

@@ -12,6 +12,7 @@ export {
 } from './backing.ts';
 export { bytes, callbacks, heap, shared, wasm } from './backings.ts';
 export { compare, indexOf, isZero } from './compare.ts';
+export { type DirtyRange, DirtyTracking, type DirtyTrackingOptions, trackDirty } from './dirty-tracking.ts';
 export type { Closable, Releasable } from './disposable.ts';
 export {
   GuestMemoryError,
@@ -24,6 +25,16 @@ export type { GuestAddressSpace } from './guest-address-space.ts';
 export { type AllocateOptions, GuestMemory, type MemoryOptions } from './guest-memory.ts';
 export { hex } from './hex.ts';
 export type { HostRun, HostTranslator } from './host-run.ts';
+export { type IotlbMissHandler, iotlbFaults } from './iommu-translation.ts';
+export { IommuView, type IommuViewOptions } from './iommu-view.ts';
+export {
+  Iotlb,
+  type IotlbEntry,
+  type IotlbFault,
+  type IotlbLookup,
+  type IotlbOptions,
+  type IotlbRights,
+} from './iotlb.ts';
 export {
   f32,
   f32be,
@@ -48,10 +59,25 @@ export {
   u64,
   u64be,
 } from './layout.ts';
+export { LockedPages } from './locked-pages.ts';
 export type { GuestRegion, RegionInit } from './memory-map.ts';
 export { MemoryView, MemoryViews } from './memory-view.ts';
+export {
+  copyOnWrite,
+  lazy,
+  type OnDemandBacking,
+  type OnDemandOptions,
+  type PageSource,
+} from './on-demand.ts';
+export { PageRights, type Rights, type SharedPageRights } from './page-rights.ts';
+export { type GuestRun, PagedRange } from './paged-range.ts';
+export { PagedRangeReader, PagedRangeWriter } from './paged-range-stream.ts';
+export { ProtectedView, type ProtectionOptions } from './protection.ts';
+export { fillRange, readRange, writeRange, zeroRange } from './range-access.ts';
+export { RangeViews, rangeViews } from './range-views.ts';
 export { type Hole, readPresent } from './read-present.ts';
 export { settle } from './settle.ts';
+export { capture, difference, fork, restore, type Snapshot, type SnapshotRegion } from './snapshot.ts';
 export {
   array,
   bytesField,

@@ -35,24 +35,29 @@ export class PageRights {
 
   /**
    * @param size - bytes covered; the last page may be a part of one
-   * @param options - `initial`: rights of all pages, default none; `shared`: the bits can be handed to Workers
+   * @param options - `initial`: rights of all pages, default none; `shared`: the bits can be handed to Workers; `buffer`:
+   * bits that are there already (see {@link PageRights.attach})
    * @throws GuestMemoryError `invalid` for a size that is none
    */
-  constructor(size: number, options: { readonly initial?: Rights; readonly shared?: boolean } = {}) {
+  constructor(
+    size: number,
+    options: { readonly initial?: Rights; readonly shared?: boolean; readonly buffer?: ArrayBufferLike } = {},
+  ) {
     if (!isGpa(size) || size === 0)
       throw invalid(`current size ${size}, wanted a whole number of at least 1`);
-    const bytes = Math.ceil(size / PAGE_SIZE / 32) * 4 * 3;
+    const bytes = Math.ceil(size / PAGE_SIZE / 32) * 4 * LETTERS.length;
     this.size = size;
-    this.buffer = options.shared === true ? new SharedArrayBuffer(bytes) : new ArrayBuffer(bytes);
+    this.buffer =
+      options.buffer ?? (options.shared === true ? new SharedArrayBuffer(bytes) : new ArrayBuffer(bytes));
+    if (this.buffer.byteLength !== bytes)
+      throw invalid(`current buffer of ${this.buffer.byteLength} bytes, wanted ${bytes}`);
     this.bits = splitBits(this.buffer);
     if (options.initial !== undefined && options.initial !== '') this.set(0, size, options.initial);
   }
 
   /** The same bits in another thread. */
   static attach({ size, buffer }: SharedPageRights): PageRights {
-    const made = new PageRights(size);
-    Object.assign(made, { buffer, bits: splitBits(buffer) });
-    return made;
+    return new PageRights(size, { buffer });
   }
 
   /** What {@link PageRights.attach} takes; the buffer is shared only where it was made so. */

@@ -9,45 +9,14 @@ import {
 import { copyBytes, fillShared, isShared } from './bulk.ts';
 import { lendCallBuffer, returnCallBuffer } from './call-buffers.ts';
 import type { DirtyLog } from './dirty-log.ts';
+import { elements } from './element-views.ts';
 import { GuestMemoryError } from './errors.ts';
 import type { PageRights } from './page-rights.ts';
+import { NO_EXTRAS, type RegionExtras, type RegionParts } from './region-parts.ts';
 import { scratch } from './scratch.ts';
 import { type WasmBulk, wasmBulk } from './wasm-bulk.ts';
 
 const NO_BYTES = new Uint8Array(0);
-
-/** Protection of a view, as it concerns one region: the rights, and the region's offset in what they cover. */
-export interface Guard {
-  readonly rights: PageRights;
-  readonly offset: number;
-}
-
-/** A log of written pages, and the region's offset in what it covers. */
-export interface Mark {
-  readonly log: DirtyLog;
-  readonly offset: number;
-}
-
-/** What stands between an access and the bytes of a region, beside the region itself. */
-export interface RegionExtras {
-  readonly guards: readonly Guard[];
-  readonly marks: readonly Mark[];
-}
-
-/** What a {@link Region} is made of. */
-export interface RegionParts {
-  readonly start: number;
-  readonly size: number;
-  readonly backing: MemoryBacking;
-  /** Its host bytes, `size` of them; none for a region of calls. */
-  readonly piece: Uint8Array | undefined;
-  /** Offset of its first byte in its backing. */
-  readonly backingOffset: number;
-  readonly readOnly: boolean;
-  readonly extras?: RegionExtras;
-}
-
-const NO_EXTRAS: RegionExtras = { guards: [], marks: [] };
 
 /**
  * One contiguous piece of the memory map and the host bytes or calls behind it: one class for every kind, so that
@@ -408,21 +377,3 @@ const SMALL_FILL = 64;
 
 /** A region of calls is filled by so many bytes at a time, however long the range. */
 export const FILL_CHUNK = 0x1_0000;
-
-interface ElementArray<T> {
-  readonly BYTES_PER_ELEMENT: number;
-  new (buffer: ArrayBufferLike, byteOffset: number, length: number): T;
-}
-
-/**
- * The elements that a view's bytes lie in, from the multiple of 8 at or before its first byte on. A tail that fills no
- * element is left out: no aligned scalar lies there.
- */
-function elements<T>(type: ElementArray<T>, view: Uint8Array): T {
-  const skew = view.byteOffset % 8;
-  return new type(
-    view.buffer,
-    view.byteOffset - skew,
-    Math.floor((view.byteLength + skew) / type.BYTES_PER_ELEMENT),
-  );
-}

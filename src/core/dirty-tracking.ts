@@ -1,0 +1,107 @@
+import { DirtyLog } from './dirty-log.ts';
+import type { GuestMemory } from './guest-memory.ts';
+import type { MapEntry } from './memory-map.ts';
+
+/** How written pages are noted. */
+export interface DirtyTrackingOptions {
+  /** Bytes a mark stands for, a power of two; default 4096. */
+  readonly pageSize?: number;
+  /** Keep the logs in memory that Workers share. Default: where the region's bytes are shared. */
+  readonly shared?: boolean;
+}
+
+/** A stretch of pages that were written. */
+export interface DirtyRange {
+  readonly gpa: number;
+  readonly length: number;
+}
+
+/**
+ * Tracking of written pages: use {@link DirtyTracking.memory} in place of the memory it was made from, and ask
+ * {@link DirtyTracking.drain} what was written through it, or through what was derived from it since: subranges, and
+ * memories with regions inserted later.
+ *
+ * @example
+ * ```ts
+ * import assert from 'node:assert/strict';
+ * import { GuestMemory, heap, trackDirty } from 'guestmem';
+ *
+ * const tracking = trackDirty(GuestMemory.allocate(0x1000));
+ * const grown = tracking.memory.insertRegion({ start: 0x10_0000, backing: heap(0x1000) });
+ * grown.writeU8(0x10_0000, 1);
+ * assert.deepEqual(tracking.drain(), [{ gpa: 0x10_0000, length: 0x1000 }]);
+ * ```
+ */
+export class DirtyTracking {
+  /** The memory whose writes are noted. */
+  readonly memory: GuestMemory;
+  private readonly logs: readonly { readonly start: number; readonly log: DirtyLog }[];
+
+  /** Not for users: {@link trackDirty} makes them. */
+  constructor(memory: GuestMemory, logs: readonly { readonly start: number; readonly log: DirtyLog }[]) {
+    this.memory = memory;
+    this.logs = logs;
+  }
+
+  /**
+   * The pages written since the last call, by address, adjoining ones joined. No page is lost: one that is written
+   * meanwhile is in this answer or in the next, and one under a writable view is in every answer until the view is
+   * released.
+   */
+  drain(): DirtyRange[] {
+    const ranges: { gpa: number; length: number }[] = [];
+    for (const { start, log } of [...this.logs].sort((a, b) => a.start - b.start)) {
+      for (const offset of log.drain()) {
+        const gpa = start + offset;
+        const length = Math.min(log.pageSize, log.size - offset);
+        const last = ranges.at(-1);
+        if (last !== undefined && last.gpa + last.length === gpa) last.length += length;
+        else ranges.push({ gpa, length });
+      }
+    }
+    return ranges;
+  }
+}
+
+/**
+ * Begins to note which pages are written.
+ *
+ * Marks are made after the write, by every path that writes: scalars, bulk, atomics, views, copies. Reads make none.
+ *
+ * @returns the tracking, whose `memory` is to be used from now on; writes through the memory that was given are not seen
+ * @throws GuestMemoryError `invalid` for a page size that is no power of two
+ *
+ * @example
+ * ```ts
+ * import assert from 'node:assert/strict';
+ * import { GuestMemory, trackDirty } from 'guestmem';
+ *
+ * const tracking = trackDirty(GuestMemory.allocate(0x10_0000));
+ * const { memory } = tracking;
+ * memory.writeU32(0x1234, 1);
+ * memory.fillAt(0x3000, 0xff, 0x2000);
+ * assert.deepEqual(tracking.drain(), [{ gpa: 0x1000, length: 0x1000 }, { gpa: 0x3000, length: 0x2000 }]);
+ * assert.deepEqual(tracking.drain(), []);
+ * ```
+ */
+export function trackDirty(memory: GuestMemory, options: DirtyTrackingOptions = {}): DirtyTracking {
+  const logs: { start: number; log: DirtyLog }[] = [];
+  const tracked = memory.derive((entry) => {
+    const shared = options.shared ?? entry.pieces.some((piece) => piece.shared);
+    const log = DirtyLog.create(entry.region.size, { ...options, shared });
+    logs.push({ start: entry.region.start, log });
+    return withLog(entry, log);
+  });
+  return new DirtyTracking(tracked, logs);
+}
+
+/** The region with every piece under a log that covers it whole. */
+export function withLog(entry: MapEntry, log: DirtyLog): MapEntry {
+  const { region, pieces } = entry;
+  return {
+    region,
+    pieces: pieces.map((piece) =>
+      piece.with({ guards: [], marks: [{ log, offset: piece.start - region.start }] }),
+    ),
+  };
+}

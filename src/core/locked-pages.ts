@@ -1,0 +1,68 @@
+import type { Access } from './access.ts';
+import type { Releasable } from './disposable.ts';
+import { GuestMemoryError } from './errors.ts';
+import type { HostBytes } from './memory-view.ts';
+import { unlockPage } from './page-locks.ts';
+
+/**
+ * Pages that stay where they are until they are released: their region cannot be removed, nor their rights be taken away.
+ * One view for each page asked for, in that order; pages locked for writing are dirty until released.
+ *
+ * @example
+ * ```ts
+ * import assert from 'node:assert/strict';
+ * import { GuestMemory, heap } from 'guestmem';
+ *
+ * const memory = GuestMemory.fromRegions([{ start: 0x10_0000, backing: heap(0x4000) }]);
+ * const locked = memory.lockGpns([0x101]);
+ * locked.pages[0]?.fill(0xff);
+ * assert.throws(() => memory.removeRegion(0x10_0000, 0x4000), { code: 'locked', failedAt: 0x10_1000 });
+ * locked.release();
+ * assert.equal(memory.removeRegion(0x10_0000, 0x4000).regions.length, 0);
+ * ```
+ */
+export class LockedPages implements Releasable {
+  /** The page numbers, as asked for. */
+  readonly gpns: readonly number[];
+  readonly access: Access;
+  private readonly held: readonly HostBytes[];
+  private readonly bytes: readonly Uint8Array[];
+  private released = false;
+
+  /** Not for users: {@link GuestMemory.lockGpns} makes them. */
+  constructor(gpns: readonly number[], access: Access, held: readonly HostBytes[]) {
+    this.gpns = gpns;
+    this.access = access;
+    this.held = held;
+    this.bytes = held.map((page) => page.bytes);
+    if (access === 'write') for (const { piece, offset, length } of held) piece.hold(offset, length);
+  }
+
+  /**
+   * The bytes of each page.
+   *
+   * @throws GuestMemoryError `closed` after the release, or once the mapping has gone
+   */
+  get pages(): readonly Uint8Array[] {
+    if (this.released || this.held.some(({ piece }) => piece.closed)) {
+      throw new GuestMemoryError('closed', 'the pages were released, or the mapping behind them closed', {
+        operation: 'use locked pages',
+      });
+    }
+    return this.bytes;
+  }
+
+  /** Unlocks the pages. Safe to call twice. */
+  release(): void {
+    if (this.released) return;
+    this.released = true;
+    for (const { piece, offset, length } of this.held) {
+      if (this.access === 'write') piece.unhold(offset, length);
+      unlockPage(piece.backing, piece.backingOffset + offset, this.access);
+    }
+  }
+
+  [Symbol.dispose](): void {
+    this.release();
+  }
+}

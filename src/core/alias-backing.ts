@@ -53,31 +53,33 @@ export function alias(memory: GuestMemory, gpa: number, size: number): MemoryBac
 }
 
 /** Reads a scalar as a scalar, so that it does not tear here either (SPEC M5), and anything else as bytes. */
-function readWhole(memory: GuestMemory, gpa: number, dest: Uint8Array): void {
+export function readWhole(memory: GuestMemory, gpa: number, dest: Uint8Array): void {
   const width = dest.length;
-  if (width === 8) scratch.u64[0] = memory.readU64(gpa);
+  if (width === 8) memory.readU64Into(gpa, scratch.u32);
   else if (width === 4) scratch.u32[0] = memory.readU32(gpa);
   else if (width === 2) scratch.u16[0] = memory.readU16(gpa);
   else {
     memory.readAt(gpa, dest);
     return;
   }
-  dest.set(scratch.u8.subarray(0, width));
+  for (let i = 0; i < width; i++) dest[i] = scratch.u8[i] as number;
 }
 
-function writeWhole(memory: GuestMemory, gpa: number, src: Uint8Array): void {
+/** Writes a scalar as a scalar, likewise. */
+export function writeWhole(memory: GuestMemory, gpa: number, src: Uint8Array): void {
   const width = src.length;
   if (width !== 2 && width !== 4 && width !== 8) {
     memory.writeAt(gpa, src);
     return;
   }
   scratch.u8.set(src);
-  if (width === 8) memory.writeU64(gpa, scratch.u64[0] as bigint);
+  if (width === 8) memory.writeU64Halves(gpa, scratch.u32[0] as number, scratch.u32[1] as number);
   else if (width === 4) memory.writeU32(gpa, scratch.u32[0] as number);
   else memory.writeU16(gpa, scratch.u16[0] as number);
 }
 
-function refusalOf(memory: GuestMemory, gpa: number, access: Access): unknown {
+/** What an access to one byte would throw; `undefined` where it would succeed. */
+export function refusalOf(memory: GuestMemory, gpa: number, access: Access): unknown {
   try {
     memory.probe(gpa, 1, access);
     return undefined;

@@ -55,7 +55,9 @@ export class PagedRange {
     const pages = checked.has(gpns) ? gpns : checkPages(gpns);
     const bytes = pages.length * PAGE_SIZE;
     if (!isGpa(offset) || !isGpa(length) || length > bytes - offset) {
-      throw invalid(`current ${length} bytes from offset ${offset}, wanted a range inside its ${bytes} bytes`);
+      throw invalid(
+        `current ${length} bytes from offset ${offset}, wanted a range inside its ${bytes} bytes`,
+      );
     }
     this.start = offset;
     this.length = length;

@@ -129,12 +129,7 @@ function eachRun(
 }
 
 /** Throws what an access to the range would throw, and touches nothing. */
-export function settleRange(
-  memory: GuestMemory,
-  range: PagedRange,
-  access: Access,
-  operation: string,
-): void {
+function settleRange(memory: GuestMemory, range: PagedRange, access: Access, operation: string): void {
   for (let at = 0; at < range.length; ) {
     const length = range.runAt(at);
     try {

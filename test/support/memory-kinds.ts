@@ -10,6 +10,7 @@ import {
   wasm,
 } from '../../src/core/index.ts';
 import { byteByByte, ScatteredRuns, TableWalk } from './indirect-memories.ts';
+import { scatteredIommu } from './iommu-memories.ts';
 import { newWasmMemory } from './wasm-memory.ts';
 
 /** A memory and the stretch of it that a suite may write: `length` zeroed, writable bytes from `start` on. */
@@ -266,6 +267,24 @@ export const KINDS: readonly MemoryKind[] = [
     return {
       ...one(alias(GuestMemory.from(runs), 0x5000, SIZE)),
       seams: runs.seams.map((seam) => seam - 0x4000),
+    };
+  }),
+  called('IOMMU view', () => {
+    const { view, seams } = scatteredIommu(0x1000, SIZE, { onMiss: false });
+    return { memory: view.memory(), seams };
+  }),
+  called('IOMMU view that learns by misses and forgets', () => {
+    const { view, seams } = scatteredIommu(0x1000, SIZE, { onMiss: true });
+    return { memory: view.memory(), seams, disturb: () => view.iotlb.clear() };
+  }),
+  called('subrange of an IOMMU view at an odd offset', () => {
+    const { view, seams } = scatteredIommu(0x1003, SIZE, { onMiss: false });
+    return {
+      memory: view.memory().subrange(0x1003, SIZE),
+      start: 0,
+      holeBefore: false,
+      skew: 3,
+      seams: seams.map((seam) => seam - 0x1003),
     };
   }),
   mapped('kinds that adjoin', adjoining),

@@ -98,6 +98,14 @@ describe('R: defects of OpenVMM’s guestmem', () => {
     }
   });
 
+  it('R OpenVMM D10: a subrange that begins at 1 is one too; one that begins at 0 has only one count', () => {
+    const memory = GuestMemory.allocate(0x1000);
+    const { message } = refused(() => memory.subrange(1, 8).readU8(8), { code: 'unmapped', failedAt: 8 });
+    assert.match(message, /0x8 \(0x9 in the whole memory\)/);
+    const same = refused(() => memory.subrange(0, 8).readU8(8), { code: 'unmapped', failedAt: 8 });
+    assert.doesNotMatch(same.message, /whole memory/);
+  });
+
   it('R OpenVMM D12: memories nest in memories, of any kinds, and each refusal says what the inner one said', () => {
     const inner = GuestMemory.fromRegions(
       [

@@ -187,20 +187,20 @@ describe('M15: a mapping that was closed', () => {
   });
 
   it('M15: a call that was under way when its mapping closed gives nothing out', () => {
-    for (const call of [
-      (memory: GuestMemory): unknown => memory.readU32(0x10),
-      (memory: GuestMemory): unknown => memory.readAt(0x10, new Uint8Array(100)),
-      (memory: GuestMemory): unknown => memory.writeU32(0x10, 1),
-      (memory: GuestMemory): unknown => memory.fillAt(0x10, 1, 100),
-      (memory: GuestMemory): unknown => memory.readU64(0xffc),
-    ]) {
+    for (const [operation, call] of [
+      ['read', (memory: GuestMemory): unknown => memory.readU32(0x10)],
+      ['read', (memory: GuestMemory): unknown => memory.readAt(0x10, new Uint8Array(100))],
+      ['write', (memory: GuestMemory): unknown => memory.writeU32(0x10, 1)],
+      ['fill', (memory: GuestMemory): unknown => memory.fillAt(0x10, 1, 100)],
+      ['read', (memory: GuestMemory): unknown => memory.readU64(0xffc)],
+    ] as const) {
       const channel = new Channel();
       const memory = GuestMemory.from(channel).insertRegion({
         start: 0x1000,
         backing: { kind: 'own', size: 8, mapped: [new Uint8Array(8)] },
       });
       channel.during = () => channel.close();
-      refused(() => call(memory), { code: 'closed' });
+      refused(() => call(memory), { code: 'closed', operation });
     }
   });
 

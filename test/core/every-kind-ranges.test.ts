@@ -172,6 +172,16 @@ for (const kind of KINDS) {
         ]) {
           refused(call, { code: 'invalid' });
         }
+        refused(() => memory.readAt(start, dest, bad), {
+          code: 'invalid',
+          operation: 'read',
+          memory: memory.name,
+        });
+        refused(() => memory.writeAt(start, dest, bad), {
+          code: 'invalid',
+          operation: 'write',
+          memory: memory.name,
+        });
         assert.equal(memory.checkRange(bad, 1), false);
         assert.equal(memory.checkRange(start, bad), false);
         assert.equal(memory.reach(bad, 1), 0);
@@ -219,6 +229,13 @@ for (const kind of KINDS) {
         assert.equal(memory.readCString(start + at, coded.length + 1), text);
       }
       memory.fillAt(start, 0x41, length);
+      for (const count of [0, 1, 63, 64, 65, 128].filter((n) => n < length)) {
+        memory.writeU8(start + count, 0);
+        assert.equal(memory.readCString(start, length), 'A'.repeat(count));
+        assert.equal(memory.readCString(start, count + 1), 'A'.repeat(count));
+        refused(() => memory.readCString(start, count), { code: 'too-large', gpa: start, length: count });
+        memory.writeU8(start + count, 0x41);
+      }
       refused(() => memory.readCString(start, 10), { code: 'too-large', gpa: start, length: 10 });
       memory.writeU8(start + length - 1, 0);
       assert.equal(memory.readCString(start, length), 'A'.repeat(length - 1));

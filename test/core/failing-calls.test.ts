@@ -1,6 +1,14 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
-import { alias, callbacks, GuestMemory, GuestMemoryError, heap, readPresent } from '../../src/core/index.ts';
+import {
+  alias,
+  bytes,
+  callbacks,
+  GuestMemory,
+  GuestMemoryError,
+  heap,
+  readPresent,
+} from '../../src/core/index.ts';
 import { refused } from '../support/refused.ts';
 import { sameBytes } from '../support/same-bytes.ts';
 
@@ -55,10 +63,12 @@ describe('M3: calls that fail', () => {
       const error = refused(call, { ...facts, operation });
       assert.equal(error.cause, broken);
     }
-    refused(() => memory.readU64(0xfc), { code: 'fault', gpa: 0xfc, length: 8, failedAt: 0x100, done: 4 });
-    refused(() => memory.writeU64(0xfc, 0n), { code: 'fault', gpa: 0xfc, failedAt: 0x100, done: 4 });
-    refused(() => memory.readU32(0x104), { code: 'fault', gpa: 0x104, length: 4, failedAt: 0x104, done: 0 });
-    refused(() => memory.writeU32(0x104, 0), { code: 'fault', gpa: 0x104, failedAt: 0x104, done: 0 });
+    const seam = { code: 'fault', gpa: 0xfc, length: 8, failedAt: 0x100, done: 4 } as const;
+    refused(() => memory.readU64(0xfc), { ...seam, operation: 'read' });
+    refused(() => memory.writeU64(0xfc, 0n), { ...seam, operation: 'write' });
+    const inside = { code: 'fault', gpa: 0x104, length: 4, failedAt: 0x104, done: 0 } as const;
+    refused(() => memory.readU32(0x104), { ...inside, operation: 'read' });
+    refused(() => memory.writeU32(0x104, 0), { ...inside, operation: 'write' });
   });
 
   it('M3: partial calls come as far as they come, and the next one, from there, fails', () => {
@@ -337,6 +347,32 @@ describe('M3: calls that fail', () => {
       assert.equal(
         store.every((byte, i) => byte === expected[i]),
         true,
+      );
+    }
+  });
+
+  it('M8: a copy between regions that share a buffer, overlapping, larger than any buffer of ours', () => {
+    const half = 0x18_0000;
+    const size = 2 * half;
+    for (const [from, to] of [
+      [0, 0x1238],
+      [0x1238, 0],
+    ] as const) {
+      const buffer = new ArrayBuffer(size + 0x2000);
+      const all = new Uint8Array(buffer).map((_, i) => (i * 31) >>> 3);
+      new Uint8Array(buffer).set(all);
+      // Two regions each, so that no copy of one piece will do.
+      const at = (offset: number): GuestMemory =>
+        GuestMemory.fromRegions([
+          { start: 0, backing: bytes(new Uint8Array(buffer, offset, half)) },
+          { start: half, backing: bytes(new Uint8Array(buffer, offset + half, half)) },
+        ]);
+      at(to).copyFrom(at(from), 0, 0, size - 8);
+      const expected = all.copyWithin(to, from, from + size - 8);
+      assert.equal(
+        new Uint8Array(buffer).every((byte, i) => byte === expected[i]),
+        true,
+        `from ${from} to ${to}`,
       );
     }
   });

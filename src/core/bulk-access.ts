@@ -198,22 +198,6 @@ export abstract class BulkAccess extends ScalarAccess {
     }
   }
 
-  protected override gather(gpa: number, width: number, operation: string): void {
-    const bytes = new Uint8Array(8);
-    this.eachPiece(gpa, width, 'read', operation, (piece, at, count, moved) =>
-      piece.copyOut(at, bytes, moved, count),
-    );
-    scratch.u8.set(bytes);
-  }
-
-  protected override scatter(gpa: number, width: number, operation: string): void {
-    // A copy: a region of calls may itself use the scratch.
-    const bytes = scratch.u8.slice();
-    this.eachPiece(gpa, width, 'write', operation, (piece, at, count, moved) =>
-      piece.copyIn(at, bytes, moved, count),
-    );
-  }
-
   /** A buffer for a copy; the engine's own refusal becomes one of this memory. */
   protected newBytes(length: number, operation: string, gpa: number): Uint8Array {
     try {

@@ -8,12 +8,7 @@ import { inspect } from 'node:util';
  *   message?: string, name?: string, nesting?: number, skip?: string | boolean, todo?: string | boolean,
  *   details?: { type?: string, error?: unknown },
  * }} data
- *
- * @typedef {object} Report
- * @property {number} passed
- * @property {{ name: string, why: string }[]} failed
- * @property {string[]} skipped each with its reason
- * @property {string[]} diagnostics what node says beside the tests, such as an error after their end
+ * @typedef {import('./report.mjs').Report} Report
  */
 
 /** The diagnostics that end every run. */

@@ -12,8 +12,8 @@ import { parse } from '@babel/parser';
  * @property {string} text
  * @property {readonly SyntaxNode[]} body its statements
  *
- * @typedef {{ specifier: string | undefined, line: number, typeOnly: boolean }} Import
- *   the specifier is undefined where it is computed
+ * @typedef {{ specifier: string | undefined, at: { start: number, end: number }, line: number, typeOnly: boolean }} Import
+ *   the specifier is undefined where it is computed; `at` is where it stands in the text, quotes included
  */
 
 /**
@@ -56,6 +56,7 @@ export function importsOf({ body }) {
     if (!isNode(from)) return;
     imports.push({
       specifier: from.type === 'StringLiteral' ? String(from['value']) : undefined,
+      at: { start: Number(from['start']), end: Number(from['end']) },
       line: lineOf(node),
       typeOnly:
         node.type === 'TSImportType' || node['importKind'] === 'type' || node['exportKind'] === 'type',

@@ -15,6 +15,8 @@ import { duration, indent } from './say.mjs';
  * @property {string[]} skipped each with its reason, where the runtime tells
  * @property {string} output what there is to read about a failure
  * @property {number} ms
+ *
+ * @typedef {import('./report.mjs').Report} Report
  */
 
 const REPORTER = fileURLToPath(new URL('./node-reporter.mjs', import.meta.url));
@@ -79,16 +81,22 @@ function read(kind, report) {
     const text = readFileSync(report, 'utf8');
     if (text === '') return nothing;
     if (kind !== 'node') return { ...countCases(text), output: '' };
-    /** @type {import('./node-reporter.mjs').Report} */
-    const { passed, failed, skipped, diagnostics } = JSON.parse(text);
-    const output = [...failed.map(({ name, why }) => `FAILED ${name}\n${indent(why)}`), ...diagnostics].join(
-      '\n',
-    );
-    return { passed, failed: failed.length, skipped, output };
+    /** @type {Report} */
+    const found = JSON.parse(text);
+    const { passed, failed, skipped } = found;
+    return { passed, failed: failed.length, skipped, output: reportText(found) };
   } catch (error) {
     if (!isMissing(error)) throw error;
     return nothing;
   }
+}
+
+/**
+ * @param {Report} report
+ * @returns {string} what there is to read about a failure
+ */
+export function reportText({ failed, diagnostics }) {
+  return [...failed.map(({ name, why }) => `FAILED ${name}\n${indent(why)}`), ...diagnostics].join('\n');
 }
 
 /**

@@ -15,8 +15,16 @@ import { only, project } from './project.mjs';
 const settings = (...names) =>
   Object.fromEntries(names.map((name) => [name, readFileSync(path.join(ROOT, name), 'utf8')]));
 
-const PROJECTS = settings('tsconfig.json', 'tsconfig.portable.json', 'tsconfig.scripts.json');
-const SCRIPT = { 'scripts/a.mjs': '/** @type {number} */\nexport const a = 1;\n' };
+const PROJECTS = settings(
+  'tsconfig.json',
+  'tsconfig.portable.json',
+  'tsconfig.scripts.json',
+  'tsconfig.browser.json',
+);
+const SCRIPT = {
+  'scripts/a.mjs': '/** @type {number} */\nexport const a = 1;\n',
+  'scripts/browser/b.mjs': 'export const b = location.search;\n',
+};
 
 describe('types', () => {
   /** @param {Record<string, string>} files */
@@ -29,7 +37,7 @@ describe('types', () => {
     assert.deepEqual(await problemsOf({ 'src/core/a.ts': source }), []);
   });
 
-  it('names an error in a source, a portable room that knows Node, and an error in a script', async () => {
+  it('names an error in a source, a portable room or a page that knows Node, and an error in a script', async () => {
     only(
       await problemsOf({ 'src/core/a.ts': source, 'src/host/b.ts': "export const b: number = 'x';\n" }),
       /^tsconfig\.json:[\s\S]*TS2322/,
@@ -44,6 +52,10 @@ describe('types', () => {
         'scripts/a.mjs': SCRIPT['scripts/a.mjs'].replace('1', "''"),
       }),
       /^tsconfig\.scripts\.json:/,
+    );
+    only(
+      await problemsOf({ 'src/core/a.ts': source, 'scripts/browser/b.mjs': 'export const b = process;\n' }),
+      /^tsconfig\.browser\.json:[\s\S]*process/,
     );
   });
 });

@@ -4,6 +4,7 @@
  * captured, run to its end, restored, and run to the same end again.
  */
 import assert from 'node:assert/strict';
+import { difference } from 'guestmem';
 import { assemble } from './rv32i/assembler.ts';
 import { CAUSE, type Trap } from './rv32i/hart.ts';
 import { Machine, RAM_START } from './rv32i/machine.ts';
@@ -25,6 +26,8 @@ const retired = machine.hart.retired - middle.retired;
 const full = machine.output;
 assert.equal(full, expectedOutput());
 assert.notEqual(full, half);
+const changed = difference(machine.bus, middle.ram).reduce((sum, { length }) => sum + length, 0);
+assert(changed > 0);
 
 machine.restore(middle);
 assert.equal(machine.output, half);
@@ -36,6 +39,7 @@ process.stdout.write(machine.output);
 console.log(
   `${retired} instructions at ${Math.round(retired / seconds / 1e6)} MIPS, twice with the same end`,
 );
+console.log(`The second half changed ${changed / 1024} KiB of RAM`);
 
 // What the guest may not touch is a trap of the guest, with the very byte that was not there.
 const small = new Machine(0x1_0000, assemble(SIZE_RAM, RAM_START));

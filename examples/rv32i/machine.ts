@@ -1,4 +1,4 @@
-import { callbacks, GuestMemory, type GuestRegion, heap } from 'guestmem';
+import { callbacks, capture, GuestMemory, heap, restore, type Snapshot } from 'guestmem';
 import { createHart, type Hart, type Trap } from './hart.ts';
 
 /** Where things are: as on QEMU's `virt` board. */
@@ -10,12 +10,12 @@ const LINE_STATUS = 5;
 const TRANSMITTER_EMPTY = 0x20;
 
 /** All of a machine that a guest can notice. */
-export interface Snapshot {
+export interface MachineState {
   readonly pc: number;
   readonly x: Int32Array;
   readonly retired: number;
   readonly output: string;
-  readonly ram: readonly { readonly start: number; readonly bytes: Uint8Array }[];
+  readonly ram: Snapshot;
 }
 
 /** RAM, a console and one hart that starts at the first byte of RAM. */
@@ -54,25 +54,23 @@ export class Machine {
     return this.hart.run(limit);
   }
 
-  /** A copy of everything; between two calls of `run`, so that it is of one moment. */
-  capture(): Snapshot {
+  /**
+   * A copy of everything, of one moment: nothing runs between two calls of `run`. Regions of calls are not in a
+   * snapshot of the bus; what the console knows is saved here.
+   */
+  capture(): MachineState {
     const { pc, x, retired } = this.hart;
-    const ram = ramOf(this.bus).map(({ start, size }) => ({ start, bytes: this.bus.readBytes(start, size) }));
-    return { pc, x: x.slice(), retired, output: this.output, ram };
+    return { pc, x: x.slice(), retired, output: this.output, ram: capture(this.bus) };
   }
 
-  restore(snapshot: Snapshot): void {
-    for (const { start, bytes } of snapshot.ram) this.bus.writeAt(start, bytes);
-    this.hart.pc = snapshot.pc;
-    this.hart.x.set(snapshot.x);
-    this.hart.retired = snapshot.retired;
-    this.output = snapshot.output;
+  /** Goes back to what was captured. */
+  restore(state: MachineState): void {
+    restore(this.bus, state.ram);
+    this.hart.pc = state.pc;
+    this.hart.x.set(state.x);
+    this.hart.retired = state.retired;
+    this.output = state.output;
   }
-}
-
-/** Reading a device would be an access to it: only what is mapped is memory. */
-function ramOf(bus: GuestMemory): readonly GuestRegion[] {
-  return bus.regions.filter(({ backing }) => backing.mapped !== undefined);
 }
 
 /** The registers are bytes. What a device throws, the guest gets as an access fault. */

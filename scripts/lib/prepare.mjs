@@ -1,4 +1,4 @@
-import { statSync } from 'node:fs';
+import { lstatSync, statSync } from 'node:fs';
 import path from 'node:path';
 import { build } from './build.mjs';
 import { readPackage } from './package.mjs';
@@ -34,6 +34,8 @@ export function checkNode(running = process.versions.node, wanted = readPackage(
 
 /** Runs `npm ci` when there is no node_modules, or one older than the lock file. */
 async function install() {
+  // A linked node_modules is another folder's, and npm ci would empty it.
+  if (lstatSync(path.join(ROOT, 'node_modules'), { throwIfNoEntry: false })?.isSymbolicLink()) return;
   if (installedAt() >= statSync(path.join(ROOT, 'package-lock.json')).mtimeMs) return;
   note('Installing packages (npm ci) ...');
   const start = performance.now();

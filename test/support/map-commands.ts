@@ -8,7 +8,7 @@ import { newWasmMemory } from './wasm-memory.ts';
 
 /** Everything happens in so many bytes from `BASE` on, so that accesses meet regions, seams and holes. */
 export const SPAN = 0x180;
-export const BASE = 0x1_0000_0000 - 0x80;
+export const BASE: number = 0x1_0000_0000 - 0x80;
 
 export type Kind = 'heap' | 'shared' | 'pieces' | 'calls' | 'alias' | 'wasm' | 'odd';
 export const BACKINGS: readonly Kind[] = ['heap', 'shared', 'pieces', 'calls', 'alias', 'wasm', 'odd'];

@@ -182,7 +182,7 @@ describe('M6 A2: readPlain and writePlain on every kind of memory', () => {
       const tested = kind.make();
       const { memory, start, length, pastEnd } = tested;
       const layouts: readonly (readonly [Layout<unknown>, unknown])[] = [
-        ...WIRE,
+        ...WIRE.map(([type, number]) => [type, number] as const),
         [header, value],
         [packed, value],
         [array(u16be, 4), [1, 2, 3, 0xffee]],

@@ -134,6 +134,11 @@ export class GuestMemory extends ViewAccess implements HostTranslator, GuestAddr
     return new GuestMemory(this.map.derive(change), this.name, this.origin);
   }
 
+  /** For functions of this package: a memory of regions that are made, sorted and apart. */
+  static fromEntries(entries: readonly MapEntry[], name: string, origin: number): GuestMemory {
+    return new GuestMemory(new MemoryMap(entries), name, origin);
+  }
+
   /** For functions of this package: the regions with the pieces they are made of. */
   get entries(): readonly MapEntry[] {
     return this.map.entries;

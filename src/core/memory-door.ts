@@ -22,7 +22,7 @@ export abstract class MemoryDoor {
   readonly name: string;
   protected readonly map: MemoryMap;
   /** For a subrange: its first address in the memory it was cut from; else 0. */
-  protected readonly origin: number;
+  readonly origin: number;
   // Copies of the map's fields, one load nearer to the hot path. All are constant: a field that is written after
   // construction would cost every access of every instance (0.9 ns became 1.6).
   protected readonly home: Region;

@@ -209,9 +209,10 @@ export abstract class ScalarAccess extends MemoryDoor {
     }
     scratch.u32[0] = lo;
     scratch.u32[1] = hi;
-    if (home.holdsWritable(gpa, 8)) {
-      home.u64[(gpa - home.start) >>> 3] = scratch.u64[0] as bigint;
-      if (home.log !== undefined) home.log.markOne(gpa - home.start + home.logOffset);
+    const region = home.holdsWritable(gpa, 8) ? home : this.hint(gpa);
+    if (region.holdsWritable(gpa, 8)) {
+      region.u64[(gpa - region.start) >>> 3] = scratch.u64[0] as bigint;
+      if (region.log !== undefined) region.log.markOne(gpa - region.start + region.logOffset);
     } else this.put(gpa, 8);
   }
 

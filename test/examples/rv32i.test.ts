@@ -184,6 +184,51 @@ describe('the RV32I example computes', () => {
   });
 });
 
+describe('the RV32I example decodes', () => {
+  const registers = Array.from({ length: 31 }, (_, i) => i + 1);
+  /** Every distance that has one bit set, and its negative: 4, 8 ... */
+  const distances = (bits: number) =>
+    Array.from({ length: bits - 3 }, (_, i) => 2 ** (i + 2)).flatMap((distance) => [distance, -distance]);
+
+  it('every register, as source and as destination', () => {
+    for (const r of registers) {
+      assert.equal(result(`addi x3, x${r}, 1`, { [`x${r}`]: 100 + r }), 101 + r);
+      assert.equal(result(`add x3, x0, x${r}`, { [`x${r}`]: 100 + r }), 100 + r);
+      for (const [source, expected] of [
+        ['addi x$, x0, 7', 7],
+        ['lui x$, 0x12345', 0x1234_5000],
+        ['auipc x$, 0x12345', 0x1234_6000],
+      ] as const)
+        assert.equal(one(source.replace('$', String(r))).hart.x[r], expected, `${source} ${r}`);
+      const { memory } = one(`sw x${r}, 4(x0)`, { [`x${r}`]: 100 + r });
+      assert.equal(memory.readU32(4), 100 + r);
+    }
+  });
+
+  it('every bit of a distance, at the top of the address space too', () => {
+    for (const pc of [CODE, 0xffff_f000]) {
+      for (const distance of distances(12)) {
+        const target = (pc + distance) >>> 0;
+        assert.equal(one(`beq x0, x0, ${pc + distance}`, { pc }).hart.pc, target, `beq ${distance}`);
+        assert.equal(one(`bne x0, x0, ${pc + distance}`, { pc }).hart.pc, (pc + 4) >>> 0);
+      }
+      for (const distance of distances(20)) {
+        const target = (pc + distance) >>> 0;
+        assert.equal(one(`jal x0, ${pc + distance}`, { pc }).hart.pc, target, `jal ${distance}`);
+      }
+    }
+  });
+
+  it('every bit of an offset', () => {
+    const x1 = 0x2000;
+    for (const bit of Array.from({ length: 11 }, (_, i) => 2 ** i).flatMap((offset) => [offset, -offset])) {
+      assert.equal(one(`sb x2, ${bit}(x1)`, { x1, x2: 0x5a }).memory.readU8(x1 + bit), 0x5a, `sb ${bit}`);
+      const there = (memory: GuestMemory) => memory.writeU8(x1 + bit, 0x5a);
+      assert.equal(result(`lbu x3, ${bit}(x1)`, { x1 }, there), 0x5a, `lbu ${bit}`);
+    }
+  });
+});
+
 describe('the RV32I example reads and writes', () => {
   const fill = (memory: GuestMemory) => memory.writeAt(0x100, Uint8Array.of(0x80, 0xff, 0x7f, 0x80, 0x01));
 

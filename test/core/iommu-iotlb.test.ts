@@ -149,6 +149,7 @@ describe('Iotlb', () => {
       iotlb.entries().map(({ iova }) => iova),
       [0x3000, 0x7000, 0x9000],
     );
+    assert.equal(iotlb.find(0x1000, 1, 'read'), -1);
     // A split makes one more.
     iotlb.unmap(0x7800, 1);
     assert.deepEqual(

@@ -113,6 +113,15 @@ describe('IommuView', () => {
     assert.deepEqual(iotlbFaults(error), []);
   });
 
+  it('S4: a hole in the memory behind ends the reach, whatever is translated after it', () => {
+    const { view, memory } = makeView();
+    view.iotlb.map(0x1000, 0xff00, 0x200, 'rw');
+    view.iotlb.map(0x1200, 0x2000, 0x100, 'rw');
+    assert.equal(memory.reach(0x1000, 0x300), 0x100);
+    assert.equal(memory.write(0x1000, new Uint8Array(0x300)), 0x100);
+    refused(() => memory.readBytes(0x1000, 0x300), { code: 'unmapped', failedAt: 0x1100 });
+  });
+
   it('M4: an empty access succeeds without a translation, also at the top; ranges past it are invalid', () => {
     const { memory, view } = makeView();
     for (const iova of [0, 0x1234, 2 ** 53 - 1]) {
@@ -164,6 +173,7 @@ describe('IommuView', () => {
     assert.equal(view.memory(), before);
     space.update((memory) => memory.insertRegion({ start: 0x1000, backing: heap(0x1000) }));
     assert.notEqual(view.memory(), before);
+    assert.equal(view.memory(), view.memory());
     view.memory().writeU8(0x8000, 1);
     refused(() => before.readU8(0x8000), { code: 'unmapped' });
     view.iotlb.map(0x8000, 0, 0x1000, 'rw');
@@ -189,6 +199,12 @@ describe('IommuView', () => {
       failedAt: 0x2000,
     });
     refused(() => view.views(0x1800, 0x4000, 'read'), {
+      code: 'unmapped',
+      memory: 'device',
+      failedAt: 0x4000,
+    });
+    view.iotlb.map(0x4000, 0x1_0000, 0x1000, 'rw');
+    refused(() => view.views(0x3800, 0x1000, 'read'), {
       code: 'unmapped',
       memory: 'device',
       failedAt: 0x4000,
@@ -278,6 +294,22 @@ describe('misses of an IommuView', () => {
     });
     view.memory().fillAt(0, 1, 0x20_0000);
     assert.equal(calls, 0x200);
+  });
+
+  it('S4: one that answers the first fault only still lets a partial access come that far', () => {
+    const asked: number[] = [];
+    const view = new IommuView({
+      memory: GuestMemory.allocate(0x1_0000),
+      onMiss(iova, length) {
+        asked.push(iova);
+        if (iova >= 0x3000) return false;
+        view.iotlb.map(iova, iova, length, 'r');
+        return true;
+      },
+    });
+    view.iotlb.map(0x2000, 0x2000, 0x1000, 'r');
+    assert.equal(view.memory().read(0x1000, new Uint8Array(0x3000)), 0x2000);
+    assert.deepEqual(asked.slice(0, 2), [0x1000, 0x3000]);
   });
 
   it('S4: one that says no leaves the access unmapped or denied', () => {

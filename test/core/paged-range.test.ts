@@ -216,6 +216,7 @@ describe('ranges of a memory', () => {
     }
     assert.equal(memory.readU64(0), 0n);
     for (const value of [-1, 256, 0.5, Number.NaN]) {
+      refused(() => fillRange(memory, PagedRange.empty(), value), { code: 'invalid', length: 0 });
       refused(() => fillRange(memory, range, value), { code: 'invalid', operation: 'fill a range of' });
     }
   });
@@ -260,6 +261,9 @@ describe('ranges of a memory', () => {
     });
     assert(error.cause instanceof Error && error.cause.cause instanceof Error);
     assert.equal(error.cause.cause.message, 'wedged');
+    const touching = memory.insertRegion({ start: 0x7000, backing: heap(0x1000) });
+    const inOneRun = new PagedRange(0x800, 0x2000, [0, 7, 8]);
+    refused(() => fillRange(touching, inOneRun, 1), { code: 'fault', failedAt: 0x8000, done: 0x1800 });
   });
 
   it('M4: an empty range succeeds, whatever its pages', () => {

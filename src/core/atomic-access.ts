@@ -168,10 +168,9 @@ export abstract class AtomicAccess extends BulkAccess {
         facts,
       );
     }
-    // A page of its own is needed even to load from memory that is copied on write.
-    if (piece.presence !== undefined && access === 'read') this.settle(gpa, width, 'write', operation);
     const direct =
-      piece.direct(offset, width, 'write') !== undefined || piece.direct(offset, width, access) !== undefined;
+      this.ownPages(piece, gpa, width, access, operation) === width &&
+      (piece.direct(offset, width, access) ?? piece.direct(offset, width, 'write')) !== undefined;
     if (!direct && !(callsToo && piece.fallback?.compareExchange !== undefined)) {
       throw this.unsupported(piece, facts);
     }

@@ -152,13 +152,17 @@ export abstract class BulkAccess extends ScalarAccess {
   }
 
   /**
-   * How many bytes from `gpa` on can be accessed, at most `length`. Never throws for a number: from an address that is
-   * none, 0 bytes can.
+   * How many bytes from `gpa` on can be accessed now, at most `length`. Never throws for a number: from an address that
+   * is none, or whose page cannot be brought, 0 bytes can; {@link probe} says why.
    */
   reach(gpa: number, length: number, access: Access = 'read'): number {
-    return isGpa(gpa) && isGpa(length)
-      ? this.reachable(gpa, Math.min(length, ADDRESS_SPACE_SIZE - gpa), access, 'probe')
-      : 0;
+    if (!isGpa(gpa) || !isGpa(length)) return 0;
+    try {
+      return this.reachable(gpa, Math.min(length, ADDRESS_SPACE_SIZE - gpa), access, 'probe', true);
+    } catch (error) {
+      if (isGuestMemoryError(error)) return 0;
+      throw error;
+    }
   }
 
   /** True where all `length` bytes from `gpa` on can be accessed; an empty range is there at any valid address. */
@@ -173,7 +177,7 @@ export abstract class BulkAccess extends ScalarAccess {
 
   private reachableOrThrow(gpa: number, length: number, access: Access, operation: string): number {
     this.checkNumbers(gpa, length, operation);
-    const count = this.reachable(gpa, length, access, operation);
+    const count = this.reachable(gpa, length, access, operation, true);
     if (count === 0 && length > 0) throw this.refusal(gpa, length, gpa, access, operation);
     return count;
   }

@@ -67,8 +67,18 @@ export abstract class MemoryDoor {
     return hintOffset >>> 0 === hintOffset && length <= hint.writeLimit - hintOffset ? hint : undefined;
   }
 
-  /** Bytes from `gpa` on that can be accessed, at most `length`. The range is valid. */
-  protected reachable(gpa: number, length: number, access: Access, operation: string): number {
+  /**
+   * Bytes from `gpa` on that can be accessed, at most `length`. The range is valid.
+   *
+   * @param partial - what a later region throws only ends the reach
+   */
+  protected reachable(
+    gpa: number,
+    length: number,
+    access: Access,
+    operation: string,
+    partial: boolean,
+  ): number {
     const pieces = this.map.pieces;
     const end = gpa + length;
     let index = this.map.indexOf(gpa);
@@ -81,12 +91,22 @@ export abstract class MemoryDoor {
       try {
         got = piece.reach(at - piece.start, wanted, access);
       } catch (cause) {
+        if (partial && at > gpa) return at - gpa;
         throw this.failure(cause, gpa, length, at, operation, 0);
       }
       if (got < wanted) return at - gpa + got;
       at += wanted;
     }
     return length;
+  }
+
+  /** {@link Region.own} of a range in one piece that was settled. */
+  protected ownPages(piece: Region, gpa: number, length: number, access: Access, operation: string): number {
+    try {
+      return piece.own(gpa - piece.start, length, access);
+    } catch (cause) {
+      throw this.failure(cause, gpa, length, gpa, operation, 0);
+    }
   }
 
   /**
@@ -96,7 +116,7 @@ export abstract class MemoryDoor {
    */
   protected settle(gpa: number, length: number, access: Access, operation: string): number {
     this.checkNumbers(gpa, length, operation);
-    const reached = this.reachable(gpa, length, access, operation);
+    const reached = this.reachable(gpa, length, access, operation, false);
     if (reached < length) throw this.refusal(gpa, length, gpa + reached, access, operation);
     return length === 0 ? -1 : this.map.indexOf(gpa);
   }
@@ -225,10 +245,19 @@ export abstract class MemoryDoor {
     const offset = failedAt - piece.start;
     for (const { rights, offset: base } of piece.extras.guards) {
       if (rights.reach(base + offset, 1, access) > 0) continue;
-      const page = hex(failedAt - (failedAt % PAGE_SIZE));
-      return this.error('denied', `the page at ${page} may not be ${PARTICIPLE[access]}`, facts);
+      // Pages count from the start of what the rights cover; in a subrange one may begin before address 0.
+      const page = hex(this.origin + failedAt - ((base + offset) % PAGE_SIZE));
+      const where = this.origin === 0 ? page : `${page} of the whole memory`;
+      return this.error('denied', `the page at ${where} may not be ${PARTICIPLE[access]}`, facts);
     }
-    const cause = piece.fallback?.explain?.(piece.backingOffset + failedAt - piece.start, access);
+    let cause: unknown;
+    try {
+      // A later page's fault only ends the reach: asked again, as the first, it says why.
+      if (piece.presence !== undefined) piece.reach(offset, 1, access);
+      cause = piece.fallback?.explain?.(piece.backingOffset + offset, access);
+    } catch (thrown) {
+      return this.failure(thrown, gpa, length, failedAt, operation, 0);
+    }
     const code = isGuestMemoryError(cause) ? cause.code : 'fault';
     return this.error(code, `the ${piece.backing.kind} region cannot ${access} at ${this.place(failedAt)}`, {
       ...facts,

@@ -1,16 +1,10 @@
 import type { Access } from './access.ts';
-import {
-  FAULT_RETRIES,
-  type FallbackAccess,
-  MAX_PIECE,
-  type MemoryBacking,
-  type WasmWindow,
-} from './backing.ts';
+import { type FallbackAccess, MAX_PIECE, type MemoryBacking, type WasmWindow } from './backing.ts';
 import { copyBytes, fillShared, isShared } from './bulk.ts';
 import { lendCallBuffer, returnCallBuffer } from './call-buffers.ts';
 import type { DirtyLog } from './dirty-log.ts';
 import { elements } from './element-views.ts';
-import { GuestMemoryError } from './errors.ts';
+import { bringPages } from './page-faults.ts';
 import type { PageRights } from './page-rights.ts';
 import { NO_EXTRAS, type RegionExtras, type RegionParts } from './region-parts.ts';
 import { scratch } from './scratch.ts';
@@ -183,33 +177,34 @@ export class Region {
     for (const guard of this.extras.guards) {
       reached = Math.min(reached, guard.rights.reach(guard.offset + offset, reached, access));
     }
-    if (this.presence !== undefined) return this.reachPresent(this.presence, offset, reached, access);
+    if (this.presence !== undefined) return this.reachPresent(offset, reached, access);
     return this.fallback === undefined ? reached : this.reachByCalls(offset, reached, access);
   }
 
   private reachByCalls(offset: number, length: number, access: Access): number {
-    if (this.fallback?.probe === undefined || length === 0) return length;
+    if (this.fallback === undefined || (access === 'write' && this.fallback.write === undefined)) return 0;
+    if (this.fallback.probe === undefined || length === 0) return length;
     const answer = this.fallback.probe(this.backingOffset + offset, length, access);
     return Math.max(0, Math.min(length, Math.floor(answer) || 0));
   }
 
-  /** SPEC M10: asks for each page that is not there, until it is, or is served by calls, or not at all. */
-  private reachPresent(presence: PageRights, offset: number, length: number, access: Access): number {
+  /**
+   * Pages of its own for a range that may be accessed: views and atomics need them even only to read memory that is
+   * copied on write.
+   *
+   * @returns bytes from `offset` on that have them
+   */
+  own(offset: number, length: number, access: Access): number {
+    return this.presence === undefined || this.direct(offset, length, access) !== undefined
+      ? length
+      : this.reachPresent(offset, length, 'write');
+  }
+
+  private reachPresent(offset: number, length: number, access: Access): number {
     const base = this.backingOffset + offset;
-    for (let done = 0, tries = 0; ; tries++) {
-      const here = presence.reach(base + done, length - done, access);
-      if (here > 0) tries = 0;
-      done += here;
-      if (done >= length) return length;
-      const answer = this.backing.onFault?.(base + done, length - done, access) ?? 'fail';
-      if (answer === 'fail') return done;
-      if (answer === 'fallback') return done + this.reachByCalls(offset + done, length - done, access);
-      if (tries >= FAULT_RETRIES) {
-        throw new GuestMemoryError('retry-limit', `the page is still not there after ${tries} attempts`, {
-          operation: access,
-        });
-      }
-    }
+    return bringPages(this.backing, base, length, access, (at, count) =>
+      this.reachByCalls(at - this.backingOffset, count, access),
+    );
   }
 
   /** The host bytes for an access that was settled; `undefined` where it goes by calls. */
@@ -295,9 +290,19 @@ export class Region {
     const bytes = lendCallBuffer(width);
     for (let i = 0; i < width; i++) bytes[i] = scratch.u8[i] as number;
     try {
-      this.fallback?.write?.(this.backingOffset + offset, bytes);
+      this.writeByCall(offset, bytes);
     } finally {
       returnCallBuffer();
+    }
+  }
+
+  private writeByCall(offset: number, src: Uint8Array): void {
+    try {
+      this.fallback?.write?.(this.backingOffset + offset, src);
+    } catch (cause) {
+      // A part of it may be written.
+      this.mark(offset, src.length);
+      throw cause;
     }
   }
 
@@ -312,8 +317,7 @@ export class Region {
   /** Copies bytes into the region. */
   copyIn(offset: number, src: Uint8Array, srcAt: number, length: number): void {
     const u8 = this.direct(offset, length, 'write');
-    if (u8 === undefined)
-      this.fallback?.write?.(this.backingOffset + offset, src.subarray(srcAt, srcAt + length));
+    if (u8 === undefined) this.writeByCall(offset, src.subarray(srcAt, srcAt + length));
     else copyBytes(u8, offset, src, srcAt, length, this.shared);
     this.mark(offset, length);
   }
@@ -321,8 +325,7 @@ export class Region {
   /** Sets bytes of the region to one value; where there are only calls, at most {@link FILL_CHUNK} bytes. */
   fill(offset: number, value: number, length: number): void {
     const u8 = this.direct(offset, length, 'write');
-    if (u8 === undefined)
-      this.fallback?.write?.(this.backingOffset + offset, new Uint8Array(length).fill(value));
+    if (u8 === undefined) this.writeByCall(offset, new Uint8Array(length).fill(value));
     else if (!this.shared || length <= SMALL_FILL) u8.fill(value, offset, offset + length);
     else if (this.bulk !== undefined && this.window !== undefined && length < MAX_PIECE) {
       // A length of 4 GiB would be 0 to the instruction.

@@ -16,8 +16,9 @@ export abstract class ViewAccess extends AtomicAccess {
     const piece = this.map.pieces[this.map.indexOf(gpa)];
     if (piece === undefined) return undefined;
     const offset = gpa - piece.start;
-    const limit = piece.reach(offset, translatable(piece, offset, access), access);
-    const bytes = limit === 0 ? undefined : piece.direct(offset, limit, access);
+    const reached = this.reachable(gpa, translatable(piece, offset, access), access, 'translate', true);
+    const limit = reached === 0 ? 0 : this.ownPages(piece, gpa, reached, access, 'translate');
+    const bytes = limit === 0 ? undefined : hostBytes(piece, offset, limit, access);
     if (bytes === undefined) return undefined;
     if (access === 'write') piece.mark(offset, limit);
     return { buffer: bytes.buffer, byteOffset: bytes.byteOffset + offset, limit };
@@ -70,10 +71,8 @@ export abstract class ViewAccess extends AtomicAccess {
   private runs(gpa: number, length: number, access: Access): HostBytes[] {
     const runs: HostBytes[] = [];
     this.eachPiece(gpa, length, access, 'view', (piece, offset, count) => {
-      // A view needs pages of its own, even to read memory that is copied on write.
       const bytes =
-        piece.direct(offset, count, access) ??
-        (piece.reach(offset, count, 'write') < count ? undefined : piece.direct(offset, count, 'write'));
+        piece.own(offset, count, access) < count ? undefined : hostBytes(piece, offset, count, access);
       if (bytes === undefined) {
         throw this.error('unsupported', `a ${piece.backing.kind} region has no host bytes`, {
           operation: 'view',
@@ -152,6 +151,11 @@ export abstract class ViewAccess extends AtomicAccess {
   checkGpaWritable(gpa: number): boolean {
     return this.checkRange(gpa, 1, 'write');
   }
+}
+
+/** The host bytes of a range whose pages are its own: there for the access, or for writing, which is as good. */
+function hostBytes(piece: Region, offset: number, length: number, access: Access): Uint8Array | undefined {
+  return piece.direct(offset, length, access) ?? piece.direct(offset, length, 'write');
 }
 
 /**

@@ -299,7 +299,11 @@ describe('M3: calls that fail', () => {
     assert.equal(refused(() => memory.readU64(0xc), { ...facts, operation: 'read' }).cause, broken);
     assert.equal(refused(() => memory.readAt(0xc, new Uint8Array(8)), facts).cause, broken);
     assert.equal(refused(() => memory.probe(0xc, 8), { ...facts, operation: 'probe' }).cause, broken);
-    assert.equal(refused(() => memory.read(0xc, new Uint8Array(8)), facts).cause, broken);
+    assert.equal(memory.read(0xc, new Uint8Array(8)), 4);
+    const first = { ...facts, gpa: 0x10 };
+    assert.equal(refused(() => memory.read(0x10, new Uint8Array(8)), first).cause, broken);
+    assert.equal(memory.reach(0xc, 8), 4);
+    assert.equal(memory.checkRange(0x10, 1), false);
   });
 
   it('M3: readPresent gives up one page of a failing backing, not the rest', () => {

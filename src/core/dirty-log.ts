@@ -1,6 +1,6 @@
-import { isGpa, PAGE_SIZE } from './addresses.ts';
+import { PAGE_SIZE } from './addresses.ts';
 import { GuestMemoryError } from './errors.ts';
-import { newPageWords, PageBits } from './page-bits.ts';
+import { newPageWords, newWords, PageBits } from './page-bits.ts';
 
 /** The state of a {@link DirtyLog}, to be handed to a Worker. */
 export interface SharedDirtyLog {
@@ -42,20 +42,15 @@ export class DirtyLog {
   /**
    * An empty log.
    *
-   * @throws GuestMemoryError `invalid` for a size that is none, or a page size that is no power of two up to 1 GiB
+   * @throws GuestMemoryError `invalid` for a size that is none, or a page size that is no power of two up to 1 GiB;
+   * `too-large` where the engine has no room for the log
    */
   static create(
     size: number,
     options: { readonly pageSize?: number; readonly shared?: boolean } = {},
   ): DirtyLog {
     const pageSize = options.pageSize ?? PAGE_SIZE;
-    if (
-      !isGpa(size) ||
-      size === 0 ||
-      !Number.isInteger(Math.log2(pageSize)) ||
-      pageSize < 1 ||
-      pageSize > 2 ** 30
-    ) {
+    if (!(size > 0) || !Number.isInteger(Math.log2(pageSize)) || pageSize < 1 || pageSize > 2 ** 30) {
       throw new GuestMemoryError(
         'invalid',
         `current size ${size} and page size ${pageSize}, wanted a power of two`,
@@ -67,8 +62,7 @@ export class DirtyLog {
     const pages = Math.ceil(size / pageSize);
     const shared = options.shared === true;
     const words = newPageWords(pages, shared);
-    const bytes = 4 * (pages + 1);
-    const holds = new Int32Array(shared ? new SharedArrayBuffer(bytes) : new ArrayBuffer(bytes));
+    const holds = newWords(pages + 1, shared);
     return new DirtyLog({ size, pageSize, words, holds });
   }
 

@@ -49,17 +49,13 @@ export class DirtyTracking {
    * released.
    */
   drain(): DirtyRange[] {
-    const ranges: { gpa: number; length: number }[] = [];
-    for (const { start, log } of [...this.logs].sort((a, b) => a.start - b.start)) {
+    const found: DirtyRange[] = [];
+    for (const { start, log } of this.logs) {
       for (const offset of log.drain()) {
-        const gpa = start + offset;
-        const length = Math.min(log.pageSize, log.size - offset);
-        const last = ranges.at(-1);
-        if (last !== undefined && last.gpa + last.length === gpa) last.length += length;
-        else ranges.push({ gpa, length });
+        found.push({ gpa: start + offset, length: Math.min(log.pageSize, log.size - offset) });
       }
     }
-    return ranges;
+    return joined(found);
   }
 }
 
@@ -69,7 +65,8 @@ export class DirtyTracking {
  * Marks are made after the write, by every path that writes: scalars, bulk, atomics, views, copies. Reads make none.
  *
  * @returns the tracking, whose `memory` is to be used from now on; writes through the memory that was given are not seen
- * @throws GuestMemoryError `invalid` for a page size that is no power of two
+ * @throws GuestMemoryError `invalid` for a page size that is no power of two; `too-large` for regions too large to keep
+ * book on, as a translator's without end: track a subrange of it
  *
  * @example
  * ```ts
@@ -86,13 +83,24 @@ export class DirtyTracking {
  */
 export function trackDirty(memory: GuestMemory, options: DirtyTrackingOptions = {}): DirtyTracking {
   const logs: { start: number; log: DirtyLog }[] = [];
-  const tracked = memory.derive((entry) => {
+  const tracked = memory.derive((entry, origin) => {
     const shared = options.shared ?? entry.pieces.some((piece) => piece.shared);
     const log = DirtyLog.create(entry.region.size, { ...options, shared });
-    logs.push({ start: entry.region.start, log });
+    logs.push({ start: origin + entry.region.start, log });
     return withLog(entry, log);
   });
   return new DirtyTracking(tracked, logs);
+}
+
+/** By address, and what adjoins or overlaps as one: a region may stand where one that was removed had been. */
+function joined(ranges: DirtyRange[]): DirtyRange[] {
+  const result: { gpa: number; length: number }[] = [];
+  for (const { gpa, length } of ranges.sort((a, b) => a.gpa - b.gpa)) {
+    const last = result.at(-1);
+    if (last === undefined || last.gpa + last.length < gpa) result.push({ gpa, length });
+    else last.length = Math.max(last.length, gpa + length - last.gpa);
+  }
+  return result;
 }
 
 /** The region with every piece under a log that covers it whole. */

@@ -193,7 +193,7 @@ export class GuestMemory extends ViewAccess implements HostTranslator, GuestAddr
       });
     }
     return new GuestMemory(
-      new MemoryMap(subrangeInits(this.map, offset, length)),
+      this.map.part(subrangeInits(this.map, offset, length), offset),
       this.name,
       this.origin + offset,
     );

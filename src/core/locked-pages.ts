@@ -44,7 +44,9 @@ export class LockedPages implements Releasable {
    * @throws GuestMemoryError `closed` after the release, or once the mapping has gone
    */
   get pages(): readonly Uint8Array[] {
-    if (this.released || this.held.some(({ piece }) => piece.closed)) {
+    // The growth of a WebAssembly.Memory detaches the bytes.
+    const gone = this.held.some(({ piece }, i) => piece.closed || this.bytes[i]?.length === 0);
+    if (this.released || gone) {
       throw new GuestMemoryError('closed', 'the pages were released, or the mapping behind them closed', {
         operation: 'use locked pages',
       });

@@ -30,8 +30,12 @@ export interface MapEntry {
   readonly pieces: readonly Region[];
 }
 
-/** What a derived map makes of each of its regions, and of those that are inserted later. */
-export type EntryChange = (entry: MapEntry) => MapEntry;
+/**
+ * What a derived map makes of each of its regions, and of those that are inserted later.
+ *
+ * @param origin - what a region's addresses lack to those of the derived map: a region may be inserted into a subrange
+ */
+export type EntryChange = (entry: MapEntry, origin: number) => MapEntry;
 
 const HINTS = 256;
 
@@ -115,13 +119,30 @@ export class MemoryMap {
 
   /** A new map with one region more. */
   insert(init: RegionInit, operation: string): MemoryMap {
-    const made = this.changes.reduce((entry, change) => change(entry), makeEntry(init, operation));
-    return MemoryMap.of([...this.entries, made], operation, this.changes);
+    const plain = makeEntry(init, operation);
+    // An overlap is refused before a change takes note of the region.
+    const entries = inOrder([...this.entries, plain], operation);
+    const made = this.changes.reduce((entry, change) => change(entry, 0), plain);
+    return new MemoryMap(
+      entries.map((entry) => (entry === plain ? made : entry)),
+      this.changes,
+    );
   }
 
   /** A new map on the same bytes, each region of it what `change` makes of the present one. */
   derive(change: EntryChange): MemoryMap {
-    return new MemoryMap(this.entries.map(change), [...this.changes, change]);
+    const entries = this.entries.map((entry) => change(entry, 0));
+    return new MemoryMap(entries, [...this.changes, change]);
+  }
+
+  /** A new map of parts of this one, whose address 0 is `offset` here. */
+  part(entries: readonly MapEntry[], offset: number): MemoryMap {
+    const changes = this.changes.map(
+      (change): EntryChange =>
+        (entry, origin) =>
+          change(entry, origin + offset),
+    );
+    return new MemoryMap(entries, changes);
   }
 
   /** A new map without the region that has exactly this start and size. */
@@ -142,29 +163,27 @@ export class MemoryMap {
   }
 
   static fromRegions(inits: Iterable<RegionInit>, operation: string): MemoryMap {
-    return MemoryMap.of(
-      Array.from(inits, (init) => makeEntry(init, operation)),
-      operation,
-    );
+    const entries = Array.from(inits, (init) => makeEntry(init, operation));
+    return new MemoryMap(inOrder(entries, operation));
   }
+}
 
-  /** Sorts and checks for overlap (SPEC M1: touching is fine, overlap is refused with both regions named). */
-  private static of(entries: MapEntry[], operation: string, changes: readonly EntryChange[] = []): MemoryMap {
-    entries.sort((a, b) => a.region.start - b.region.start);
-    for (let i = 1; i < entries.length; i++) {
-      const before = (entries[i - 1] as MapEntry).region;
-      const after = (entries[i] as MapEntry).region;
-      if (after.start < before.end) {
-        throw new GuestMemoryError('overlap', `${describe(after)} overlaps ${describe(before)}`, {
-          operation,
-          gpa: after.start,
-          length: after.size,
-          failedAt: after.start,
-        });
-      }
+/** Sorts and checks for overlap (SPEC M1: touching is fine, overlap is refused with both regions named). */
+function inOrder(entries: MapEntry[], operation: string): readonly MapEntry[] {
+  entries.sort((a, b) => a.region.start - b.region.start);
+  for (let i = 1; i < entries.length; i++) {
+    const before = (entries[i - 1] as MapEntry).region;
+    const after = (entries[i] as MapEntry).region;
+    if (after.start < before.end) {
+      throw new GuestMemoryError('overlap', `${describe(after)} overlaps ${describe(before)}`, {
+        operation,
+        gpa: after.start,
+        length: after.size,
+        failedAt: after.start,
+      });
     }
-    return new MemoryMap(entries, changes);
   }
+  return entries;
 }
 
 /** The region's checked facts and its pieces. */

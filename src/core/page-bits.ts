@@ -1,3 +1,5 @@
+import { GuestMemoryError } from './errors.ts';
+
 /**
  * One bit for each page of a range, in words of 32, for one thread or for many. Changes of a shared set are atomic
  * word by word, so that neighbours that change at the same time lose nothing.
@@ -78,8 +80,23 @@ export class PageBits {
   }
 }
 
-/** Words for so many pages. */
+/** Words for so many pages, a bit each. */
 export function newPageWords(pages: number, shared: boolean): Int32Array {
-  const bytes = Math.ceil(pages / 32) * 4;
-  return new Int32Array(shared ? new SharedArrayBuffer(bytes) : new ArrayBuffer(bytes));
+  return newWords(Math.ceil(pages / 32), shared);
+}
+
+/**
+ * So many zeroed words, for the books that are kept on pages.
+ *
+ * @throws GuestMemoryError `too-large` where the engine has no room
+ */
+export function newWords(count: number, shared: boolean): Int32Array {
+  try {
+    return new Int32Array(shared ? new SharedArrayBuffer(count * 4) : new ArrayBuffer(count * 4));
+  } catch (cause) {
+    throw new GuestMemoryError('too-large', `the engine has no room for ${count} words about its pages`, {
+      operation: 'keep book on pages',
+      cause,
+    });
+  }
 }

@@ -1,7 +1,7 @@
 import type { Access } from './access.ts';
 import { isGpa, PAGE_SIZE } from './addresses.ts';
 import { GuestMemoryError } from './errors.ts';
-import { PageBits } from './page-bits.ts';
+import { newWords, PageBits } from './page-bits.ts';
 
 /** What may be done with a page: `''` for nothing, else any of r, w and x in this order. */
 export type Rights = '' | 'r' | 'w' | 'x' | 'rw' | 'rx' | 'wx' | 'rwx';
@@ -37,7 +37,7 @@ export class PageRights {
    * @param size - bytes covered; the last page may be a part of one
    * @param options - `initial`: rights of all pages, default none; `shared`: the bits can be handed to Workers; `buffer`:
    * bits that are there already (see {@link PageRights.attach})
-   * @throws GuestMemoryError `invalid` for a size that is none
+   * @throws GuestMemoryError `invalid` for a size that is none, `too-large` where the engine has no room for the bits
    */
   constructor(
     size: number,
@@ -45,12 +45,11 @@ export class PageRights {
   ) {
     if (!isGpa(size) || size === 0)
       throw invalid(`current size ${size}, wanted a whole number of at least 1`);
-    const bytes = Math.ceil(size / PAGE_SIZE / 32) * 4 * LETTERS.length;
+    const words = Math.ceil(size / PAGE_SIZE / 32) * LETTERS.length;
     this.size = size;
-    this.buffer =
-      options.buffer ?? (options.shared === true ? new SharedArrayBuffer(bytes) : new ArrayBuffer(bytes));
-    if (this.buffer.byteLength !== bytes)
-      throw invalid(`current buffer of ${this.buffer.byteLength} bytes, wanted ${bytes}`);
+    this.buffer = options.buffer ?? newWords(words, options.shared === true).buffer;
+    if (this.buffer.byteLength !== words * 4)
+      throw invalid(`current buffer of ${this.buffer.byteLength} bytes, wanted ${words * 4}`);
     this.bits = splitBits(this.buffer);
     if (options.initial !== undefined && options.initial !== '') this.set(0, size, options.initial);
   }

@@ -1,4 +1,4 @@
-import { PAGE_SIZE } from './addresses.ts';
+import { ADDRESS_SPACE_SIZE, isGpa, PAGE_SIZE } from './addresses.ts';
 import { GuestMemoryError } from './errors.ts';
 import type { GuestAddressSpace } from './guest-address-space.ts';
 import type { GuestMemory } from './guest-memory.ts';
@@ -37,13 +37,13 @@ export interface ProtectionOptions {
  */
 export class ProtectedView implements GuestAddressSpace<GuestMemory> {
   private readonly view: GuestMemory;
-  private readonly parts: { readonly entry: MapEntry; readonly rights: PageRights }[] = [];
+  private readonly parts: ProtectedPart[] = [];
 
   constructor(memory: GuestMemory, options: ProtectionOptions = {}) {
     const { initial = 'rwx', shared = false } = options;
-    this.view = memory.derive((entry) => {
+    this.view = memory.derive((entry, origin) => {
       const rights = new PageRights(entry.region.size, { initial, shared });
-      this.parts.push({ entry, rights });
+      this.parts.push({ entry, start: origin + entry.region.start, rights });
       return withRights(entry, rights);
     });
   }
@@ -56,40 +56,46 @@ export class ProtectedView implements GuestAddressSpace<GuestMemory> {
   /**
    * Gives the pages of a range exactly these rights. Holes in the range have none to give.
    *
-   * @throws GuestMemoryError `invalid` for a range that is not of whole pages, or of a region that does not begin at one;
-   * `locked` where a right would be taken from a locked page; nothing has changed then
+   * @throws GuestMemoryError `invalid` for a range that is none, or not of whole pages, counted from the start of each
+   * region; `locked` where a right would be taken from a locked page; nothing has changed then
    */
   protect(gpa: number, length: number, rights: Rights): void {
-    const touched = this.within(gpa, length);
-    for (const { entry, start, end } of touched) {
-      if (start % PAGE_SIZE !== entry.region.start % PAGE_SIZE)
-        throw refuse('invalid', 'wanted whole pages', gpa, length);
-      const locked = lockedPages(entry, start, end).filter(
+    if (!isGpa(gpa) || !isGpa(length) || length > ADDRESS_SPACE_SIZE - gpa)
+      throw refuse('invalid', 'wanted a range of the 2^53 space', gpa, length);
+    const touched = this.parts.flatMap((part) => {
+      const { size } = part.rights;
+      const from = Math.max(0, gpa - part.start);
+      const to = Math.min(size, gpa + length - part.start);
+      if (from >= to) return [];
+      if (from % PAGE_SIZE !== 0 || (to % PAGE_SIZE !== 0 && to !== size))
+        throw refuse('invalid', `wanted whole pages, counted from ${hex(part.start)}`, gpa, length);
+      return [{ ...part, from, to }];
+    });
+    for (const { entry, start, from, to } of touched) {
+      const { region } = entry;
+      const locked = lockedPages(entry, region.start + from, region.start + to).find(
         ({ access }) => !rights.includes(access === 'write' ? 'w' : 'r'),
       );
-      const [first] = locked;
-      if (first !== undefined) throw refuse('locked', `the page at ${hex(first.gpa)} is locked`, gpa, length);
+      if (locked !== undefined) {
+        const page = hex(start + locked.gpa - region.start);
+        throw refuse('locked', `the page at ${page} is locked`, gpa, length);
+      }
     }
-    for (const { entry, rights: bits, start, end } of touched)
-      bits.set(start - entry.region.start, end - start, rights);
+    for (const part of touched) part.rights.set(part.from, part.to - part.from, rights);
   }
 
-  /** The rights of the page at `gpa`; none where there is no region. */
+  /** The rights of the page at `gpa`; none where no region has been. Of regions that followed one another, the last one's. */
   rightsAt(gpa: number): Rights {
-    const part = this.parts.find(({ entry: { region } }) => gpa >= region.start && gpa < region.end);
-    return part === undefined ? '' : part.rights.get(gpa - part.entry.region.start);
+    const part = this.parts.findLast(({ start, rights }) => gpa >= start && gpa < start + rights.size);
+    return part === undefined ? '' : part.rights.get(gpa - part.start);
   }
+}
 
-  private within(
-    gpa: number,
-    length: number,
-  ): { entry: MapEntry; rights: PageRights; start: number; end: number }[] {
-    return this.parts.flatMap(({ entry, rights }) => {
-      const start = Math.max(gpa, entry.region.start);
-      const end = Math.min(gpa + length, entry.region.end);
-      return start < end ? [{ entry, rights, start, end }] : [];
-    });
-  }
+/** A region, its rights, and where it stands in the view that was protected. */
+interface ProtectedPart {
+  readonly entry: MapEntry;
+  readonly start: number;
+  readonly rights: PageRights;
 }
 
 /** The region with every piece under rights that cover it whole. */

@@ -10,6 +10,7 @@ import {
   PagedRange,
   rangeViews,
   readRange,
+  trackDirty,
   writeRange,
   zeroRange,
 } from '../../src/core/index.ts';
@@ -311,11 +312,14 @@ describe('ranges of a memory', () => {
   });
 
   it('A2 lock_range: where one run is refused, nothing is lent', () => {
-    const { memory } = makeMemory();
+    const tracking = trackDirty(makeMemory().memory);
+    const { memory } = tracking;
     refused(() => rangeViews(memory, new PagedRange(0, 0x2000, [0, 4]), 'write'), { code: 'unsupported' });
     refused(() => rangeViews(memory, new PagedRange(0, 0x2000, [0, 6]), 'write'), {
       code: 'unmapped',
       failedAt: 0x6000,
     });
+    tracking.drain();
+    assert.deepEqual(tracking.drain(), [], 'no page is held dirty by a view');
   });
 });

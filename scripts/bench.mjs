@@ -1,11 +1,10 @@
 // npm run bench [-- ID ... --node PATH --markdown --json --rounds N]: see bench/README.md.
-import { cpus, release } from 'node:os';
 import path from 'node:path';
 import { parseArgs } from 'node:util';
+import { ask, machineName } from './lib/ask.mjs';
 import { summarise } from './lib/bench-figures.mjs';
 import { filesUnder, ROOT } from './lib/paths.mjs';
 import { prepare } from './lib/prepare.mjs';
-import { run } from './lib/run.mjs';
 import { newestFetchedNode } from './lib/runtimes.mjs';
 import { main, Stop, say } from './lib/say.mjs';
 import { table } from './lib/table.mjs';
@@ -18,7 +17,6 @@ import { table } from './lib/table.mjs';
  */
 
 const RUNNER = path.join(ROOT, 'dist/bench/harness/run-measurement.js');
-const TIMEOUT_MS = 120_000;
 
 await main(async () => {
   const { values, positionals } = parseArgs({
@@ -64,7 +62,7 @@ await main(async () => {
   }
   if (!quiet && process.stderr.isTTY) process.stderr.write('\r\u001b[K');
 
-  const machine = `${cpus()[0]?.model.trim() ?? 'unknown processor'}, ${cpus().length} cores, ${process.platform} ${release()}`;
+  const machine = machineName();
   const engineName = `Node ${versions['node']} (V8 ${versions['v8']})`;
   const date = new Date().toISOString().slice(0, 10);
   if (values.json) {
@@ -90,18 +88,6 @@ await main(async () => {
   }
   return outcomes.some(({ verdict }) => verdict === 'missed') ? 1 : 0;
 });
-
-/**
- * @param {string} node
- * @param {string[]} args
- * @returns {Promise<unknown>} what the program answered, in JSON
- */
-async function ask(node, args) {
-  const { status, output } = await run(node, args, { cwd: ROOT, timeoutMs: TIMEOUT_MS });
-  if (status !== 0)
-    throw new Stop(`${node} ${args.map((arg) => path.basename(arg)).join(' ')} failed:\n${output}`);
-  return JSON.parse(output);
-}
 
 /** @param {string} file */
 function idOf(file) {

@@ -20,6 +20,7 @@ function batches(eventIndex: boolean, work: (chain: DescriptorChain) => number):
     memory.writeU64Halves(descriptor, BUFFERS + (head % BATCH) * PAYLOAD, 0);
     memory.writeU32(descriptor + 8, PAYLOAD);
     memory.writeU16(layout.availableRing + 4 + head * 2, head);
+    memory.writeU8(BUFFERS + (head % BATCH) * PAYLOAD, (head % BATCH) + 1);
   }
   const queue = new SplitQueue(memory, layout, { eventIndex });
   const chain = new DescriptorChain();

@@ -4,6 +4,8 @@ import type { Timed } from './measurement.ts';
 export interface Times {
   readonly ours: number;
   readonly raw: number | undefined;
+  /** What the first call of ours returned. */
+  readonly result: number;
 }
 
 const WARM_CALLS = 5_000;
@@ -21,7 +23,7 @@ let sink = 0;
  */
 export async function time(subject: Timed): Promise<Times> {
   const { ours, raw, operations } = subject;
-  checkSameWork(subject);
+  const result = checkSameWork(subject);
   const oursCalls = await warm(ours);
   const rawCalls = raw === undefined ? 0 : await warm(raw);
   let bestOurs = Number.POSITIVE_INFINITY;
@@ -31,16 +33,17 @@ export async function time(subject: Timed): Promise<Times> {
     if (raw !== undefined) bestRaw = Math.min(bestRaw, timeCalls(raw, rawCalls));
   }
   if (Number.isNaN(sink)) throw new Error('A benchmark closure returned something that is not a number');
-  return { ours: bestOurs / operations, raw: raw === undefined ? undefined : bestRaw / operations };
+  return { ours: bestOurs / operations, raw: raw === undefined ? undefined : bestRaw / operations, result };
 }
 
-function checkSameWork({ ours, raw }: Timed): void {
+function checkSameWork({ ours, raw }: Timed): number {
   const result = ours();
-  if (raw === undefined) return;
+  if (raw === undefined) return result;
   const wanted = raw();
   if (!Object.is(result, wanted)) {
     throw new Error(`Ours and raw do different work: ours returned ${result}, raw ${wanted}`);
   }
+  return result;
 }
 
 /**

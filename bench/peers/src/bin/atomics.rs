@@ -1,0 +1,8 @@
+//! `load` and `store`.
+
+use guestmem_peers::program;
+use guestmem_peers::vm_memory::{v016, v018};
+
+fn main() {
+    program::main([v018::works::atomics(), v016::works::atomics()]);
+}

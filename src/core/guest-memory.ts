@@ -1,6 +1,6 @@
 import { isGpa, PAGE_SIZE } from './addresses.ts';
+import { allocated } from './allocated.ts';
 import type { MemoryBacking } from './backing.ts';
-import { heap, shared } from './backings.ts';
 import { GuestMemoryError, isGuestMemoryError } from './errors.ts';
 import type { GuestAddressSpace } from './guest-address-space.ts';
 import { hex } from './hex.ts';
@@ -69,7 +69,7 @@ export class GuestMemory extends ViewAccess implements HostTranslator, GuestAddr
    */
   static allocate(size: number, options: AllocateOptions = {}): GuestMemory {
     const rounded = isGpa(size) ? Math.ceil(size / PAGE_SIZE) * PAGE_SIZE : size;
-    return GuestMemory.from(allocated(rounded, options), { name: options.name ?? 'heap' });
+    return GuestMemory.from(allocated(rounded, options, 0), { name: options.name ?? 'heap' });
   }
 
   /** A memory of one region at 0, or of everything a translator answers. */
@@ -261,28 +261,6 @@ Object.defineProperty(GuestMemory.prototype, Symbol.for('nodejs.util.inspect.cus
 });
 
 const COPY_CHUNK = 0x10_0000;
-
-function allocated(size: number, options: AllocateOptions, start = 0): MemoryBacking {
-  const make = options.shared === true ? shared : heap;
-  const skew = start % 8;
-  if (skew === 0 || !isGpa(size) || size === 0) return make(size);
-  // SPEC M1: the bytes must lie congruent to the start, so the allocation begins up to 7 bytes early.
-  const whole = make(size + skew);
-  if (whole.mapped?.length !== 1) {
-    throw new GuestMemoryError('misaligned', 'a range of more than 4 GiB has to start at a multiple of 8', {
-      operation: 'allocate memory',
-      gpa: start,
-      length: size,
-    });
-  }
-  const { wasm } = whole;
-  return {
-    ...whole,
-    size,
-    mapped: whole.mapped.map((view) => view.subarray(skew)),
-    ...(wasm && { wasm: { memory: wasm.memory, offset: wasm.offset + skew } }),
-  };
-}
 
 function movedBy(error: unknown): number {
   return isGuestMemoryError(error) ? error.done : 0;

@@ -1,8 +1,9 @@
 import { isGpa, PAGE_SIZE } from './addresses.ts';
+import { allocated } from './allocated.ts';
 import { MAX_PIECE, type MemoryBacking } from './backing.ts';
-import { heap, shared } from './backings.ts';
 import { copyBytes, isShared } from './bulk.ts';
 import { GuestMemoryError } from './errors.ts';
+import { newWords } from './page-bits.ts';
 import { PageRights } from './page-rights.ts';
 import { PageStates } from './page-states.ts';
 
@@ -13,6 +14,8 @@ export type PageSource = (offset: number, dest: Uint8Array) => void;
 export interface OnDemandOptions {
   /** Pages and their states in memory that Workers can share. Default false. */
   readonly shared?: boolean;
+  /** Where its region is going to begin, if not at a multiple of 8. Default 0. */
+  readonly start?: number;
 }
 
 /** Memory on demand: a backing, and how much of it has come. */
@@ -102,14 +105,11 @@ class PagesOnDemand {
         operation: `make a ${kind} backing`,
       });
     }
-    const words = Math.ceil(size / PAGE_SIZE);
     this.kind = kind;
     this.size = size;
-    this.mapped = (options.shared === true ? shared(size) : heap(size)).mapped ?? [];
-    this.presence = new PageRights(size, { shared: options.shared ?? false });
-    this.states = new PageStates(
-      new Int32Array(options.shared === true ? new SharedArrayBuffer(words * 4) : new ArrayBuffer(words * 4)),
-    );
+    this.mapped = allocated(size, options, options.start ?? 0).mapped ?? [];
+    this.presence = new PageRights(size, { shared: options.shared === true });
+    this.states = new PageStates(newWords(Math.ceil(size / PAGE_SIZE), options.shared === true));
   }
 
   backing(hooks: Pick<MemoryBacking, 'onFault' | 'fallback'>): OnDemandBacking {

@@ -4,12 +4,14 @@ import type { DirtyRange } from './dirty-tracking.ts';
 import { GuestMemoryError } from './errors.ts';
 import { GuestMemory } from './guest-memory.ts';
 import { hex } from './hex.ts';
+import type { GuestRegion } from './memory-map.ts';
 import { copyOnWrite } from './on-demand.ts';
 
-/** One region of a snapshot: its place, and its pages of 4 KiB that are not all zeros, by offset. */
+/** One region of a snapshot: its place, whether it may be written, and its pages of 4 KiB that are not all zeros, by offset. */
 export interface SnapshotRegion {
   readonly start: number;
   readonly size: number;
+  readonly access: 'rw' | 'r';
   readonly pages: ReadonlyMap<number, Uint8Array>;
 }
 
@@ -42,12 +44,12 @@ export interface Snapshot {
  * ```
  */
 export function capture(memory: GuestMemory): Snapshot {
-  const regions = mappedRegions(memory).map(({ start, size }) => {
+  const regions = mappedRegions(memory).map(({ start, size, access }) => {
     const pages = new Map<number, Uint8Array>();
     eachPage(memory, start, size, (offset, bytes) => {
       if (!isZeroBytes(bytes)) pages.set(offset, bytes.slice());
     });
-    return { start, size, pages };
+    return { start, size, access, pages };
   });
   return { name: memory.name, regions };
 }
@@ -106,7 +108,7 @@ export function difference(memory: GuestMemory, snapshot: Snapshot): DirtyRange[
 
 /**
  * A memory that begins as a snapshot and shares its pages: only what is written is copied. Any number of forks of one
- * snapshot can live side by side.
+ * snapshot can live side by side. What could not be written in the memory captured cannot be written in a fork.
  *
  * @example
  * ```ts
@@ -125,7 +127,10 @@ export function difference(memory: GuestMemory, snapshot: Snapshot): DirtyRange[
 export function fork(snapshot: Snapshot): GuestMemory {
   const regions = snapshot.regions.map((region) => ({
     start: region.start,
-    backing: copyOnWrite(region.size, (offset, dest) => readSnapshot(region, offset, dest)),
+    access: region.access,
+    backing: copyOnWrite(region.size, (offset, dest) => readSnapshot(region, offset, dest), {
+      start: region.start,
+    }),
   }));
   return GuestMemory.fromRegions(regions, { name: snapshot.name });
 }
@@ -173,7 +178,7 @@ function eachPage(
   }
 }
 
-function mappedRegions(memory: GuestMemory): { start: number; size: number }[] {
+function mappedRegions(memory: GuestMemory): GuestRegion[] {
   return memory.regions.filter(({ backing }) => backing.mapped !== undefined);
 }
 

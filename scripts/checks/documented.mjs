@@ -25,7 +25,7 @@ export function checkDocumented(root) {
   let exported = 0;
   for (const target of Object.values(readPackage(root).exports)) {
     if (typeof target === 'string') continue;
-    const face = target.default.replace(/^\.\/dist\//, '').replace(/\.js$/, '.ts');
+    const face = target.types.replace(/^\.\/dist\//, '').replace(/\.d\.ts$/, '.ts');
     if (!existsSync(path.join(root, face))) {
       problems.add(`${face}: this face is published and not there`);
       continue;

@@ -42,7 +42,11 @@ export async function checkPackageShape(root) {
     if (unpacked.status !== 0) return { problems: [...problems, unpacked.output], summary: '' };
     const files = filesUnder(folder, 'package');
     for (const file of files) {
-      if (!/^package\/(?:dist\/src\/|src\/|(?:package\.json|README\.md|LICENSE|CHANGELOG\.md)$)/.test(file)) {
+      if (
+        !/^package\/(?:dist\/(?:lib|src)\/|src\/|(?:package\.json|README\.md|LICENSE|CHANGELOG\.md)$)/.test(
+          file,
+        )
+      ) {
         problems.push(`${file} does not belong in the package`);
       }
     }

@@ -19,7 +19,7 @@ export async function build() {
 }
 
 /**
- * Compiles the project into dist/ and removes output whose source is gone.
+ * Compiles the project into dist/, removes output whose source is gone, and bundles the faces of the package.
  *
  * @returns {Promise<string | undefined>} the compiler's errors
  */
@@ -28,7 +28,11 @@ export async function compile() {
     cwd: ROOT,
   });
   removeStale(ROOT);
-  return status === 0 ? undefined : output;
+  if (status !== 0) return output;
+  // Only now: on a fresh clone what it needs is not installed when this module is loaded.
+  const { bundleFaces } = await import('./bundle.mjs');
+  await bundleFaces();
+  return undefined;
 }
 
 /**
@@ -39,7 +43,7 @@ export async function compile() {
  */
 export function removeStale(root) {
   const stale = filesUnder(root, 'dist', (file) => {
-    const source = /^dist\/(.+?)\.(?:js|d\.ts)(?:\.map)?$/.exec(file)?.[1];
+    const source = /^dist\/(?!lib\/)(.+?)\.(?:js|d\.ts)(?:\.map)?$/.exec(file)?.[1];
     return source !== undefined && !existsSync(path.join(root, `${source}.ts`));
   });
   for (const file of stale) rmSync(path.join(root, file));

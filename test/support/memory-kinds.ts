@@ -2,11 +2,17 @@ import {
   alias,
   bytes,
   callbacks,
+  capture,
+  copyOnWrite,
+  fork,
   GuestMemory,
   heap,
+  lazy,
   type MemoryBacking,
+  ProtectedView,
   type RegionInit,
   shared,
+  trackDirty,
   wasm,
 } from '../../src/core/index.ts';
 import { byteByByte, ScatteredRuns, TableWalk } from './indirect-memories.ts';
@@ -28,6 +34,8 @@ export interface MemoryUnderTest {
   readonly seams: readonly number[];
   /** Whether the byte at an address is host bytes of this memory, so that views and all atomics work. */
   mapped(gpa: number): boolean;
+  /** Whether views are lent of the byte at an address; default: where it is mapped. */
+  lends?(gpa: number): boolean;
   /** Whether compare-exchange works at an aligned address. */
   exchanges(gpa: number): boolean;
   /** Something that must not be noticed, such as the growth of a WebAssembly.Memory. */
@@ -271,21 +279,52 @@ export const KINDS: readonly MemoryKind[] = [
   }),
   called('IOMMU view', () => {
     const { view, seams } = scatteredIommu(0x1000, SIZE, { onMiss: false });
-    return { memory: view.memory(), seams };
+    return { memory: view.memory(), seams, lends: () => true };
   }),
   called('IOMMU view that learns by misses and forgets', () => {
     const { view, seams } = scatteredIommu(0x1000, SIZE, { onMiss: true });
-    return { memory: view.memory(), seams, disturb: () => view.iotlb.clear() };
+    return { memory: view.memory(), seams, lends: () => true, disturb: () => view.iotlb.clear() };
   }),
   called('subrange of an IOMMU view at an odd offset', () => {
     const { view, seams } = scatteredIommu(0x1003, SIZE, { onMiss: false });
     return {
       memory: view.memory().subrange(0x1003, SIZE),
       start: 0,
+      lends: () => true,
       holeBefore: false,
       skew: 3,
       seams: seams.map((seam) => seam - 0x1003),
     };
+  }),
+  mapped('protected view with all rights', () => ({
+    memory: new ProtectedView(one(heap(SIZE)).memory).memory(),
+  })),
+  mapped('tracked memory', () => ({ memory: trackDirty(one(heap(SIZE)).memory).memory })),
+  mapped('tracked shared memory, tracked twice, byte by byte', () => {
+    const tracked = trackDirty(one(shared(SIZE)).memory, { pageSize: 1 }).memory;
+    return { memory: trackDirty(tracked).memory };
+  }),
+  mapped('lazy memory', () => one(lazy(SIZE))),
+  mapped('lazy shared memory from a source', () =>
+    one(lazy(SIZE, (_offset, dest) => dest.fill(0), { shared: true })),
+  ),
+  mapped('copy-on-write fork at an odd address', () => ({
+    memory: fork(capture(GuestMemory.fromRanges([[0x2003, 0x1fb]]))),
+    start: 0x2003,
+    length: 0x1fb,
+  })),
+  mapped('subrange of a tracked view of a shared copy on write', () => {
+    const copied = one(copyOnWrite(0x1000, (_offset, dest) => dest.fill(0), { shared: true })).memory;
+    return {
+      memory: new ProtectedView(trackDirty(copied).memory).memory().subrange(0x1103, SIZE),
+      start: 0,
+      holeBefore: false,
+      skew: 3,
+    };
+  }),
+  called('protected, tracked callbacks', () => {
+    const { memory } = one(arrayCalls(new Uint8Array(SIZE), { exchange: true }));
+    return { memory: trackDirty(new ProtectedView(memory).memory()).memory };
   }),
   mapped('kinds that adjoin', adjoining),
 ];

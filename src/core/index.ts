@@ -77,6 +77,12 @@ export { fillRange, readRange, writeRange, zeroRange } from './range-access.ts';
 export { RangeViews, rangeViews } from './range-views.ts';
 export { type Hole, readPresent } from './read-present.ts';
 export { settle } from './settle.ts';
+export {
+  SharedAddressSpace,
+  type SharedAddressSpaceOptions,
+} from './shared-address-space.ts';
+export { AttachedAddressSpace, type AttachOptions, PinnedMemory } from './shared-address-space-attached.ts';
+export type { RegionMessage, SharedSpaceHandle, SpacePort } from './shared-address-space-handle.ts';
 export { attach, attachTracking, type MemoryHandle, share } from './sharing.ts';
 export type { SharedBufferHandle, SharedPieceHandle, SharedRegionHandle } from './sharing-region.ts';
 export { capture, difference, fork, restore, type Snapshot, type SnapshotRegion } from './snapshot.ts';

@@ -1,4 +1,5 @@
 import type { Access } from './access.ts';
+import type { MemoryViews } from './memory-view.ts';
 import type { PageRights } from './page-rights.ts';
 
 /**
@@ -100,6 +101,11 @@ export interface FallbackAccess {
   probe?(offset: number, length: number, access: Access): number;
   /** Where `probe` answered short: why, to be the `cause` of the error. */
   explain?(offset: number, access: Access): unknown;
+  /**
+   * Lends the host bytes of a range, in order, where these calls end in mapped memory. Absent: a view is `unsupported`.
+   * What is lent stays those bytes, whatever the calls would reach later.
+   */
+  lend?(offset: number, length: number, access: Access): readonly MemoryViews[];
 }
 
 /** The longest mapped piece: 4 GiB, the longest view of Node 20 and Bun. */

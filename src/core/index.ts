@@ -60,6 +60,7 @@ export {
   u64be,
 } from './layout.ts';
 export { LockedPages } from './locked-pages.ts';
+export { LockedRange, lockRange } from './locked-range.ts';
 export type { GuestRegion, RegionInit } from './memory-map.ts';
 export { MemoryView, MemoryViews } from './memory-view.ts';
 export {

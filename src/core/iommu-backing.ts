@@ -5,6 +5,7 @@ import type { FallbackAccess, MemoryBacking } from './backing.ts';
 import { GuestMemoryError } from './errors.ts';
 import type { GuestMemory } from './guest-memory.ts';
 import type { IommuTranslation } from './iommu-translation.ts';
+import type { MemoryViews } from './memory-view.ts';
 import type { GuestRun } from './paged-range.ts';
 
 /** A memory as a device behind an IOMMU addresses it: calls that translate the whole of each access, then make it there. */
@@ -90,6 +91,20 @@ class TranslatedAccess implements FallbackAccess {
     const { runs, error } = this.translation.request(iova, 1, access);
     const [run] = runs;
     return error ?? (run && refusalOf(this.target, run.gpa, access));
+  }
+
+  /** All of it, or nothing. */
+  lend(iova: number, length: number, access: Access): readonly MemoryViews[] {
+    const runs = this.runs(iova, length, access);
+    const lent: MemoryViews[] = [];
+    try {
+      for (const run of runs) lent.push(this.target.views(run.gpa, run.length, access));
+    } catch (error) {
+      for (const views of lent) views.release();
+      throw error;
+    }
+    this.translation.lend();
+    return lent;
   }
 
   private runs(iova: number, length: number, access: Access): readonly GuestRun[] {

@@ -29,6 +29,8 @@ export class IommuTranslation {
   private readonly onMiss: IotlbMissHandler | undefined;
   /** True while `onMiss` runs: accesses that it makes through the same IOMMU do not ask it again. */
   private asking = false;
+  /** The IOTLB's count of invalidations when host bytes were lent; -1 where none were since `memory()` looked. */
+  private lentAt = -1;
 
   constructor(iotlb: Iotlb, name: string, onMiss: IotlbMissHandler | undefined) {
     this.iotlb = iotlb;
@@ -59,6 +61,18 @@ export class IommuTranslation {
         };
       }
     }
+  }
+
+  /** Notes that somebody keeps host bytes that translations led to. */
+  lend(): void {
+    if (this.lentAt < 0) this.lentAt = this.iotlb.invalidations;
+  }
+
+  /** True once after an invalidation that may concern bytes that were lent. */
+  takeStale(): boolean {
+    const stale = this.lentAt >= 0 && this.lentAt !== this.iotlb.invalidations;
+    if (stale) this.lentAt = -1;
+    return stale;
   }
 
   /** Asks for each fault, up to the first that is final, and says whether there was one before that. */

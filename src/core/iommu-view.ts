@@ -5,7 +5,6 @@ import { iommuBacking } from './iommu-backing.ts';
 import { IommuTranslation, type IotlbMissHandler } from './iommu-translation.ts';
 import { Iotlb } from './iotlb.ts';
 import type { GuestRun } from './paged-range.ts';
-import { type RangeViews, viewsOfRuns } from './range-views.ts';
 
 /** What stands behind an {@link IommuView}, and how it learns of translations. */
 export interface IommuViewOptions {
@@ -31,7 +30,8 @@ export interface IommuViewOptions {
  * written, and marked dirty, at their guest-physical addresses.
  *
  * Aligned scalars do not tear, and compare-exchange works, where IO virtual and guest-physical address are congruent.
- * The memory has no host bytes of its own; {@link IommuView.views} lends those behind it.
+ * Views lend the host bytes behind the translation; they stay those bytes, whatever is unmapped meanwhile: release them
+ * before an invalidation is answered. `load`, `store` and their like are `unsupported`, but through a view.
  *
  * @example
  * ```ts
@@ -80,11 +80,15 @@ export class IommuView implements GuestAddressSpace<GuestMemory> {
     this.translated = this.translate(this.target);
   }
 
-  /** The memory by IO virtual addresses; another one once the map behind it has changed. */
+  /**
+   * The memory by IO virtual addresses; another one once the map behind it has changed, or, where views of it were lent,
+   * a translation has gone: who keeps a view asks for the memory before each piece of work, and for the view again where
+   * it is another.
+   */
   memory(): GuestMemory {
     const target = this.space.memory();
     if (this.bypass) return target;
-    if (target !== this.target) {
+    if (this.translation.takeStale() || target !== this.target) {
       this.translated = this.translate(target);
       this.target = target;
     }
@@ -101,18 +105,6 @@ export class IommuView implements GuestAddressSpace<GuestMemory> {
     const { runs, error } = this.translation.request(iova, length, access);
     if (error !== undefined) throw error;
     return runs;
-  }
-
-  /**
-   * Lends the host bytes of a range: one array for each run that is contiguous behind the translation and on the host.
-   * They stay those bytes, whatever is unmapped meanwhile: release them before an invalidation is answered.
-   *
-   * @throws GuestMemoryError as an access; `unsupported` on a region of calls
-   */
-  views(iova: number, length: number, access: Access): RangeViews {
-    this.memory().probe(iova, length, access);
-    const runs = length === 0 ? [] : this.resolve(iova, length, access);
-    return viewsOfRuns(this.space.memory(), runs, access);
   }
 
   private translate(target: GuestMemory): GuestMemory {

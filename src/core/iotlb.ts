@@ -93,6 +93,7 @@ export class Iotlb {
   /** By page number modulo {@link RECENT}, the entry that answered there last. It is looked at, never trusted. */
   private readonly recent: Kept[] = new Array<Kept>(RECENT).fill(NOTHING);
   private clock = 0;
+  private changes = 0;
 
   /** @throws GuestMemoryError `invalid` for a capacity that is no whole number of at least 1 */
   constructor(options: IotlbOptions = {}) {
@@ -110,6 +111,14 @@ export class Iotlb {
   /** How many entries there are. */
   get size(): number {
     return this.kept.length;
+  }
+
+  /**
+   * How often a translation was taken away or replaced: who keeps host bytes that one led to looks here whether they may
+   * have become stale. Entries that go for want of room are true still.
+   */
+  get invalidations(): number {
+    return this.changes;
   }
 
   /** The entries, by address. */
@@ -165,6 +174,7 @@ export class Iotlb {
   /** Forgets everything. */
   clear(): void {
     for (const entry of this.kept) entry.end = GONE;
+    if (this.kept.length > 0) this.changes++;
     this.kept.length = 0;
   }
 
@@ -240,6 +250,7 @@ export class Iotlb {
       }
       entry.end = GONE;
     }
+    if (past > first) this.changes++;
     this.kept.splice(first, past - first, ...rest);
     return place;
   }

@@ -33,7 +33,8 @@ export class MemoryViews implements Releasable {
   /** Bytes in all. */
   readonly length: number;
   readonly access: Access;
-  private readonly runs: readonly HostBytes[];
+  /** For functions of this package: where the bytes are. */
+  readonly runs: readonly HostBytes[];
   private readonly bytesOfRuns: readonly Uint8Array[];
   private released = false;
 

@@ -3,7 +3,7 @@ import type { Releasable } from './disposable.ts';
 import { GuestMemoryError } from './errors.ts';
 import type { GuestMemory } from './guest-memory.ts';
 import type { MemoryViews } from './memory-view.ts';
-import type { GuestRun, PagedRange } from './paged-range.ts';
+import type { PagedRange } from './paged-range.ts';
 
 /**
  * The host bytes of guest memory that is scattered over runs, lent as one list for `fs.readv`, `fs.writev` and their
@@ -81,21 +81,12 @@ export class RangeViews implements Releasable {
  * ```
  */
 export function rangeViews(memory: GuestMemory, range: PagedRange, access: Access): RangeViews {
-  return viewsOfRuns(memory, range.runs(), access);
-}
-
-/** {@link rangeViews} of any runs. */
-export function viewsOfRuns(memory: GuestMemory, runs: Iterable<GuestRun>, access: Access): RangeViews {
   const parts: MemoryViews[] = [];
-  let total = 0;
   try {
-    for (const { gpa, length } of runs) {
-      parts.push(memory.views(gpa, length, access));
-      total += length;
-    }
+    for (const { gpa, length } of range.runs()) parts.push(memory.views(gpa, length, access));
   } catch (error) {
     for (const part of parts) part.release();
     throw error;
   }
-  return new RangeViews(total, access, parts);
+  return new RangeViews(range.length, access, parts);
 }

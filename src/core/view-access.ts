@@ -73,14 +73,25 @@ export abstract class ViewAccess extends AtomicAccess {
     this.eachPiece(gpa, length, access, 'view', (piece, offset, count) => {
       const bytes =
         piece.own(offset, count, access) < count ? undefined : hostBytes(piece, offset, count, access);
-      if (bytes === undefined) {
+      if (bytes !== undefined) {
+        runs.push({ piece, offset, length: count, bytes: bytes.subarray(offset, offset + count) });
+        return;
+      }
+      // What is lent is held where it lies: a log kept here would not hear of it.
+      const logged = piece.extras.marks.length > 0;
+      const lent = logged ? undefined : piece.fallback?.lend?.(piece.backingOffset + offset, count, access);
+      if (lent === undefined) {
         throw this.error('unsupported', `a ${piece.backing.kind} region has no host bytes`, {
           operation: 'view',
           gpa,
           length,
         });
       }
-      runs.push({ piece, offset, length: count, bytes: bytes.subarray(offset, offset + count) });
+      // The handle that these runs go into holds them from here on.
+      for (const views of lent) {
+        runs.push(...views.runs);
+        views.release();
+      }
     });
     return runs;
   }

@@ -37,13 +37,13 @@ for (const kind of KINDS) {
     });
 
     it('M8: iovecs are the guest bytes themselves, in order, cut at seams; a view is one run', () => {
-      const { memory, start, length, mapped, seams } = tested;
+      const { memory, start, length, mapped, seams, lends = mapped } = tested;
       for (let from = 0; from < length; from += 5) {
         const count = Math.min(37, length - from);
         const gpa = start + from;
         const runs = seams.filter((seam) => seam > gpa && seam < gpa + count).length + 1;
-        const everyMapped = Array.from({ length: count }, (_, i) => i).every((i) => mapped(gpa + i));
-        if (!everyMapped) {
+        const everyLent = Array.from({ length: count }, (_, i) => i).every((i) => lends(gpa + i));
+        if (!everyLent) {
           refused(() => memory.view(gpa, count, 'read'), { code: 'unsupported', operation: 'view', gpa });
           refused(() => memory.views(gpa, count, 'write'), { code: 'unsupported', operation: 'view', gpa });
           continue;
@@ -79,8 +79,8 @@ for (const kind of KINDS) {
     });
 
     it('M8: a view is closed after its release, which is safe to repeat', () => {
-      const { memory, start, mapped, seams } = tested;
-      if (!mapped(start) || seams.some((seam) => seam < start + 1)) return;
+      const { memory, start, mapped, seams, lends = mapped } = tested;
+      if (!lends(start) || seams.some((seam) => seam < start + 1)) return;
       const view = memory.view(start, 1, 'read');
       view.release();
       view.release();

@@ -115,10 +115,10 @@ describe('IommuView', () => {
     for (const iova of [0, 0x1234, 2 ** 53 - 1]) {
       memory.readAt(iova, new Uint8Array(0));
       memory.writeAt(iova, new Uint8Array(0));
-      assert.deepEqual(view.views(iova, 0, 'write').iovecs, []);
+      assert.deepEqual(view.memory().views(iova, 0, 'write').iovecs, []);
     }
     refused(() => memory.readU64(2 ** 53 - 4), { code: 'invalid' });
-    refused(() => view.views(2 ** 53 - 4, 8, 'read'), { code: 'invalid' });
+    refused(() => view.memory().views(2 ** 53 - 4, 8, 'read'), { code: 'invalid' });
     refused(() => view.resolve(0, 0, 'read'), { code: 'invalid' });
   });
 
@@ -143,7 +143,7 @@ describe('IommuView', () => {
     view.bypass = true;
     assert.equal(view.memory(), ram);
     assert.deepEqual(view.resolve(0x1000, 4, 'read'), [{ gpa: 0x1000, length: 4 }]);
-    const views = view.views(0x1000, 4, 'write');
+    const views = view.memory().views(0x1000, 4, 'write');
     views.iovecs[0]?.fill(7);
     views.release();
     assert.equal(ram.readU32(0x1000), 0x0707_0707);
@@ -173,7 +173,7 @@ describe('IommuView', () => {
     view.iotlb.map(0x1000, 0x3000, 0x1000, 'rw');
     view.iotlb.map(0x2000, 0x4000, 0x1000, 'r');
     view.iotlb.map(0x3000, 0x1000, 0x1000, 'rw');
-    const views = view.views(0x1800, 0x2000, 'read');
+    const views = view.memory().views(0x1800, 0x2000, 'read');
     assert.deepEqual(
       views.iovecs.map((bytes) => bytes.length),
       [0x1800, 0x800],
@@ -181,18 +181,18 @@ describe('IommuView', () => {
     views.iovecs[1]?.fill(5);
     assert.equal(ram.readU8(0x17ff), 5);
     views.release();
-    refused(() => view.views(0x1800, 0x2000, 'write'), {
+    refused(() => view.memory().views(0x1800, 0x2000, 'write'), {
       code: 'denied',
       memory: 'device',
       failedAt: 0x2000,
     });
-    refused(() => view.views(0x1800, 0x4000, 'read'), {
+    refused(() => view.memory().views(0x1800, 0x4000, 'read'), {
       code: 'unmapped',
       memory: 'device',
       failedAt: 0x4000,
     });
     view.iotlb.map(0x4000, 0x1_0000, 0x1000, 'rw');
-    refused(() => view.views(0x3800, 0x1000, 'read'), {
+    refused(() => view.memory().views(0x3800, 0x1000, 'read'), {
       code: 'unmapped',
       memory: 'device',
       failedAt: 0x4000,

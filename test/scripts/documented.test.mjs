@@ -83,7 +83,9 @@ describe('documented', () => {
   it('names a face that is published and not there', () => {
     only(problemsOf('', "export { b } from './a.ts';\n"), /cannot find where b is declared/);
     const root = project({
-      'package.json': JSON.stringify({ exports: { './x': { default: './dist/src/x/index.js' } } }),
+      'package.json': JSON.stringify({
+        exports: { './x': { types: './dist/src/x/index.d.ts', default: './dist/lib/x.js' } },
+      }),
     });
     only(checkDocumented(root).problems, /src\/x\/index\.ts: this face is published and not there/);
   });

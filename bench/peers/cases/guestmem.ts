@@ -3,6 +3,7 @@ import p7 from '../../cases/p7-walk.ts';
 import p9 from '../../cases/p9-queue.ts';
 import type { BenchCase, Measurement } from '../../harness/measurement.ts';
 import { pollute } from '../../harness/pollute.ts';
+import { marks } from '../harness/dirty.ts';
 import { copiesOf, filled } from '../harness/guest-memory.ts';
 import { ACROSS, among, INSIDE, seen } from '../harness/plan.ts';
 
@@ -105,6 +106,7 @@ const guestmem: BenchCase = {
     stores('u32', u32, (i) => i),
     stores('u64', u64, BigInt),
     memoryOfSpace,
+    ...marks(false),
     borrowed(p9, 'chain of one descriptor', 'queue: chain of one descriptor, in batches of 16'),
     borrowed(p9, 'with 64 B read and event index', 'queue: the same with 64 B read and event index'),
     borrowed(p7, 'no TLB', 'walk of 4 levels, no TLB'),

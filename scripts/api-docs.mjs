@@ -112,7 +112,7 @@ function moduleNames() {
   const names = new Map();
   for (const [subpath, target] of Object.entries(exports)) {
     if (typeof target === 'string') continue;
-    const face = target.default.replace(/^\.\/dist\//, '').replace(/\.js$/, '.ts');
+    const face = target.types.replace(/^\.\/dist\//, '').replace(/\.d\.ts$/, '.ts');
     names.set(face, path.posix.join(name, subpath));
   }
   return names;

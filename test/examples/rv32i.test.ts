@@ -1,9 +1,9 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import fc from 'fast-check';
+import { bytes, callbacks, GuestMemory, heap } from 'guestmem';
 import { assemble } from '../../examples/rv32i/assembler.ts';
 import { CAUSE, createHart, type Hart, type Trap } from '../../examples/rv32i/hart.ts';
-import { bytes, callbacks, GuestMemory, heap } from '../../src/core/index.ts';
 
 const CODE = 0x1000;
 const RAM_END = 0x3000;

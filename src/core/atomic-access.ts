@@ -17,25 +17,27 @@ type ReadModifyWrite = 'add' | 'sub' | 'and' | 'or' | 'xor' | 'exchange';
 export abstract class AtomicAccess extends BulkAccess {
   /** Reads atomically. */
   load<T extends number | bigint>(type: IntegerType<T>, gpa: number): T {
-    const piece = this.atomicPiece(gpa, type.size, 'read', 'load');
+    const width = type.size;
+    const piece = this.atomicPiece(gpa, width, 'read', 'load');
     const at = gpa - piece.start + piece.skew;
-    if (type.size === 4) scratch.u32[0] = Atomics.load(piece.u32, at / 4);
-    else if (type.size === 8) scratch.u64[0] = Atomics.load(piece.u64, at / 8);
-    else if (type.size === 2) scratch.u16[0] = Atomics.load(piece.u16, at / 2);
-    else scratch.u8[0] = Atomics.load(piece.u8, at - piece.skew);
+    const bits = loadRaw(piece, at, width);
+    if (type.raw === true) return bits as T;
+    if (typeof bits === 'bigint') scratch.u64[0] = bits;
+    else scratch.u32[0] = bits;
     return type.decode(scratch.view, 0);
   }
 
   /** Writes atomically. */
   store<T extends number | bigint>(type: IntegerType<T>, gpa: number, value: T): void {
-    const piece = this.atomicPiece(gpa, type.size, 'write', 'store');
+    const width = type.size;
+    const piece = this.atomicPiece(gpa, width, 'write', 'store');
     const at = gpa - piece.start + piece.skew;
     type.encode(scratch.view, 0, value);
-    if (type.size === 4) Atomics.store(piece.u32, at / 4, scratch.u32[0] as number);
-    else if (type.size === 8) Atomics.store(piece.u64, at / 8, scratch.u64[0] as bigint);
-    else if (type.size === 2) Atomics.store(piece.u16, at / 2, scratch.u16[0] as number);
+    if (width === 4) Atomics.store(piece.u32, at / 4, scratch.u32[0] as number);
+    else if (width === 8) Atomics.store(piece.u64, at / 8, scratch.u64[0] as bigint);
+    else if (width === 2) Atomics.store(piece.u16, at / 2, scratch.u16[0] as number);
     else Atomics.store(piece.u8, at - piece.skew, scratch.u8[0] as number);
-    piece.mark(gpa - piece.start, type.size);
+    piece.mark(gpa - piece.start, width);
   }
 
   /** Writes atomically and returns what was there. */
@@ -150,13 +152,27 @@ export abstract class AtomicAccess extends BulkAccess {
     return type.decode(scratch.view, 0);
   }
 
-  /** The piece in which an aligned integer lies whole. */
+  /** The piece in which an aligned integer lies whole: by a quick look, as for scalars, or by settling it. */
   private atomicPiece(
     gpa: number,
     width: number,
     access: 'read' | 'write',
     operation: string,
     callsToo = false,
+  ): Region {
+    const { home } = this;
+    if (access === 'read' ? home.holds(gpa, width) : home.holdsWritable(gpa, width)) return home;
+    const hint = this.hint(gpa);
+    if (access === 'read' ? hint.holds(gpa, width) : hint.holdsWritable(gpa, width)) return hint;
+    return this.settledPiece(gpa, width, access, operation, callsToo);
+  }
+
+  private settledPiece(
+    gpa: number,
+    width: number,
+    access: 'read' | 'write',
+    operation: string,
+    callsToo: boolean,
   ): Region {
     const piece = this.map.pieces[this.settle(gpa, width, access, operation)] as Region;
     const facts = { operation, gpa, length: width };
@@ -190,6 +206,13 @@ function rawBits(bytes: Uint8Array): number | bigint {
   scratch.u64[0] = 0n;
   for (let i = 0; i < bytes.length; i++) scratch.u8[i] = bytes[i] as number;
   return bytes.length === 8 ? (scratch.u64[0] as bigint) : (scratch.u32[0] as number);
+}
+
+function loadRaw(piece: Region, at: number, width: number): number | bigint {
+  if (width === 4) return Atomics.load(piece.u32, at / 4);
+  if (width === 2) return Atomics.load(piece.u16, at / 2);
+  if (width === 8) return Atomics.load(piece.u64, at / 8);
+  return Atomics.load(piece.u8, at - piece.skew);
 }
 
 function compareExchangeRaw(

@@ -39,7 +39,7 @@ export interface MemoryBacking {
   readonly presence?: PageRights;
   /**
    * Asked for the first page of an access that is not there. `'retry'`: it is there now, look again (at most
-   * {@link FAULT_RETRIES} times for one page, then `retry-limit`). `'fallback'`: serve the access by `fallback`, which is
+   * 1,000 times for one page, then `retry-limit`). `'fallback'`: serve the access by `fallback`, which is
    * then called for ranges of which parts may be present. `'fail'`: the access fails with `fault`; what it throws is the
    * error's cause.
    *

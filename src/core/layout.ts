@@ -24,6 +24,8 @@ export interface ScalarType<T extends number | bigint> extends Layout<T> {
 /** A scalar that the atomic operations take. */
 export interface IntegerType<T extends number | bigint> extends ScalarType<T> {
   readonly kind: 'integer';
+  /** The value is the bits as they are (unsigned, little-endian): atomics then need no decoding. */
+  readonly raw?: boolean;
 }
 
 type NumberName = 'Uint8' | 'Int8' | 'Uint16' | 'Int16' | 'Uint32' | 'Int32' | 'Float32' | 'Float64';
@@ -34,7 +36,7 @@ function numberType<K extends 'integer' | 'float'>(
   size: 1 | 2 | 4 | 8,
   element: NumberName,
   littleEndian: boolean,
-): ScalarType<number> & { readonly kind: K } {
+): ScalarType<number> & { readonly kind: K; readonly raw: boolean } {
   const get = DataView.prototype[`get${element}`];
   const set = DataView.prototype[`set${element}`];
   return Object.freeze({
@@ -43,6 +45,7 @@ function numberType<K extends 'integer' | 'float'>(
     size,
     align: size,
     littleEndian,
+    raw: littleEndian && element.startsWith('Uint'),
     decode: (view: DataView, offset: number): number => get.call(view, offset, littleEndian),
     encode: (view: DataView, offset: number, value: number): void =>
       set.call(view, offset, value, littleEndian),
@@ -57,6 +60,7 @@ function bigintType(name: string, signed: boolean, littleEndian: boolean): Integ
     size: 8 as const,
     align: 8,
     littleEndian,
+    raw: littleEndian && !signed,
     decode: (view: DataView, offset: number): bigint => get.call(view, offset, littleEndian),
     // Both setters store the value modulo 2^64.
     encode: (view: DataView, offset: number, value: bigint): void =>

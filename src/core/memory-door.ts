@@ -1,5 +1,6 @@
 import type { Access } from './access.ts';
 import { ADDRESS_SPACE_SIZE, isGpa, PAGE_SIZE } from './addresses.ts';
+import { lendCallBuffer, returnCallBuffer } from './call-buffers.ts';
 import { GuestMemoryError, type GuestMemoryErrorCode, isGuestMemoryError } from './errors.ts';
 import { hex } from './hex.ts';
 import type { MemoryMap } from './memory-map.ts';
@@ -190,30 +191,42 @@ export abstract class MemoryDoor {
     scratch.u32[0] = lo;
     scratch.u32[1] = hi;
     const whole = pieces[first] as Region;
-    let at = gpa;
-    try {
-      if (end <= whole.end) {
+    if (end > whole.end) this.moveAcross(first, gpa, width, access);
+    else {
+      try {
         if (access === 'read') whole.fetch(gpa - whole.start, width);
         else whole.put(gpa - whole.start, width);
-      } else {
-        // A copy, for a region of calls may itself use the scratch.
-        const bytes = scratch.u8.slice();
-        for (let index = first; at < end; index++) {
-          const piece = pieces[index] as Region;
-          const count = Math.min(end, piece.end) - at;
-          if (access === 'read') piece.copyOut(at - piece.start, bytes, at - gpa, count);
-          else piece.copyIn(at - piece.start, bytes, at - gpa, count);
-          at += count;
-        }
-        scratch.u8.set(bytes);
+      } catch (cause) {
+        throw this.failure(cause, gpa, width, gpa, access);
       }
-    } catch (cause) {
-      throw this.failure(cause, gpa, width, at, access);
     }
     for (let index = first; index < pieces.length && (pieces[index] as Region).start < end; index++) {
       this.checkOpen(pieces[index] as Region, gpa, width, access);
     }
     return 0;
+  }
+
+  /** A settled scalar that lies in several pieces, piece by piece. */
+  private moveAcross(first: number, gpa: number, width: number, access: 'read' | 'write'): void {
+    const end = gpa + width;
+    // Not the scratch itself: a region of calls may use that.
+    const bytes = lendCallBuffer(8);
+    let at = gpa;
+    try {
+      if (access === 'write') for (let i = 0; i < width; i++) bytes[i] = scratch.u8[i] as number;
+      for (let index = first; at < end; index++) {
+        const piece = this.map.pieces[index] as Region;
+        const count = Math.min(end, piece.end) - at;
+        if (access === 'read') piece.copyOut(at - piece.start, bytes, at - gpa, count);
+        else piece.copyIn(at - piece.start, bytes, at - gpa, count);
+        at += count;
+      }
+      if (access === 'read') for (let i = 0; i < width; i++) scratch.u8[i] = bytes[i] as number;
+    } catch (cause) {
+      throw this.failure(cause, gpa, width, at, access);
+    } finally {
+      returnCallBuffer();
+    }
   }
 
   /** SPEC M15: the mapping may have gone while its bytes were moved; what was moved is then worth nothing. */

@@ -75,6 +75,29 @@ export abstract class AtomicAccess extends BulkAccess {
    * equals `expected`.
    */
   compareExchange<T extends number | bigint>(type: IntegerType<T>, gpa: number, expected: T, desired: T): T {
+    const width = type.size;
+    const piece = this.atomicPiece(gpa, width, 'write', COMPARE_EXCHANGE, true);
+    const offset = gpa - piece.start;
+    if (piece.direct(offset, width, 'write') === undefined) {
+      return this.compareExchangeEncoded(type, gpa, expected, desired);
+    }
+    type.encode(scratch.view, 0, expected);
+    const wanted = scratchBits(width);
+    type.encode(scratch.view, 0, desired);
+    const found = compareExchangeRaw(piece, offset + piece.skew, width, wanted, scratchBits(width));
+    if (found === wanted) piece.mark(offset, width);
+    if (typeof found === 'bigint') scratch.u64[0] = found;
+    else scratch.u32[0] = found;
+    return type.decode(scratch.view, 0);
+  }
+
+  /** {@link AtomicAccess.compareExchange} on a region of calls, which moves bytes. */
+  private compareExchangeEncoded<T extends number | bigint>(
+    type: IntegerType<T>,
+    gpa: number,
+    expected: T,
+    desired: T,
+  ): T {
     const current = new Uint8Array(type.size);
     const next = new Uint8Array(type.size);
     type.encode(new DataView(current.buffer), 0, expected);
@@ -90,7 +113,7 @@ export abstract class AtomicAccess extends BulkAccess {
    * @returns whether they were replaced
    */
   compareExchangeBytes(gpa: number, current: Uint8Array, next: Uint8Array): boolean {
-    const operation = 'compare exchange';
+    const operation = COMPARE_EXCHANGE;
     const width = current.length;
     if (next.length !== width || (width !== 1 && width !== 2 && width !== 4 && width !== 8)) {
       throw this.error('invalid', `current lengths ${width} and ${next.length}, wanted both 1, 2, 4 or 8`, {
@@ -199,6 +222,15 @@ export abstract class AtomicAccess extends BulkAccess {
   ): GuestMemoryError {
     return this.error('unsupported', `the ${piece.backing.kind} region offers no such step`, facts);
   }
+}
+
+const COMPARE_EXCHANGE = 'compare exchange';
+
+/** The first bytes of the scratch as one value: a number up to 4 bytes, a bigint for 8. */
+function scratchBits(width: number): number | bigint {
+  if (width === 8) return scratch.u64[0] as bigint;
+  if (width === 4) return scratch.u32[0] as number;
+  return (width === 2 ? scratch.u16[0] : scratch.u8[0]) as number;
 }
 
 /** Up to eight bytes as one little-endian value: a number up to 4 bytes, a bigint for 8. */

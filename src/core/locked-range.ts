@@ -4,7 +4,21 @@ import type { LockedPages } from './locked-pages.ts';
 import type { PagedRange } from './paged-range.ts';
 import { type RangeViews, rangeViews } from './range-views.ts';
 
-/** A scattered range whose pages stay where they are until it is released. {@link lockRange} makes it. */
+/**
+ * A scattered range whose pages stay where they are until it is released. {@link lockRange} makes it.
+ *
+ * @example
+ * ```ts
+ * import assert from 'node:assert/strict';
+ * import { GuestMemory, lockRange, PagedRange } from 'guestmem';
+ *
+ * const memory = GuestMemory.allocate(0x4000);
+ * const locked = lockRange(memory, new PagedRange(0, 0x1000, [2]), { access: 'write' });
+ * locked.iovecs[0]?.fill(7); // or fs.readvSync(file, locked.iovecs)
+ * locked.release();
+ * assert.equal(memory.readU8(0x2fff), 7);
+ * ```
+ */
 export class LockedRange implements Releasable {
   private readonly pages: LockedPages;
   private readonly views: RangeViews;

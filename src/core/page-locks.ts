@@ -46,8 +46,8 @@ export function unlockPage(backing: MemoryBacking, offset: number, access: Acces
 /** A page that is locked, by its address in a map. */
 export interface LockedPage {
   readonly gpa: number;
-  /** The strongest access it is locked for. */
-  readonly access: 'read' | 'write';
+  /** What it is locked for: reading, writing, or both, by different locks. */
+  readonly accesses: readonly ('read' | 'write')[];
 }
 
 /** The locked pages of a region that touch a range of addresses, in order. */
@@ -57,8 +57,13 @@ export function lockedPages({ pieces }: MapEntry, start: number, end: number): L
     for (const [offset, lock] of locks.get(piece.backing) ?? []) {
       const gpa = piece.start + offset - piece.backingOffset;
       const inside = gpa + PAGE_SIZE > Math.max(start, piece.start) && gpa < Math.min(end, piece.end);
-      if (inside) found.push({ gpa, access: lock.writers > 0 ? 'write' : 'read' });
+      if (inside) found.push({ gpa, accesses: accessesOf(lock) });
     }
   }
   return found.sort((a, b) => a.gpa - b.gpa);
+}
+
+function accessesOf({ readers, writers }: PageLock): LockedPage['accesses'] {
+  if (writers === 0) return ['read'];
+  return readers === 0 ? ['write'] : ['read', 'write'];
 }

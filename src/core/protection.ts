@@ -73,8 +73,8 @@ export class ProtectedView implements GuestAddressSpace<GuestMemory> {
     });
     for (const { entry, start, from, to } of touched) {
       const { region } = entry;
-      const locked = lockedPages(entry, region.start + from, region.start + to).find(
-        ({ access }) => !rights.includes(access === 'write' ? 'w' : 'r'),
+      const locked = lockedPages(entry, region.start + from, region.start + to).find(({ accesses }) =>
+        accesses.some((access) => !rights.includes(access === 'write' ? 'w' : 'r')),
       );
       if (locked !== undefined) {
         const page = hex(start + locked.gpa - region.start);

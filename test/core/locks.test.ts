@@ -216,6 +216,11 @@ describe('M11: locked pages', () => {
     const writer = view.memory().subrange(0x1000, 0x2000).lockGpns([1]);
     assert.match(refused(() => view.protect(0x2000, 0x1000, 'r'), { code: 'locked' }).message, /0x2000/);
     view.protect(0x3000, 0x1000, '');
+    const both = view.memory().lockGpns([2], { access: 'read' });
+    view.protect(0x2000, 0x1000, 'rw');
+    refused(() => view.protect(0x2000, 0x1000, 'w'), { code: 'locked' });
+    both.release();
+    view.protect(0x2000, 0x1000, 'w');
     reader.release();
     view.protect(0x1000, 0x1000, '');
     writer.release();

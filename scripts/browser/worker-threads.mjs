@@ -32,9 +32,12 @@ export class Worker extends Listeners {
     this.inner.postMessage(start);
   }
 
-  /** @param {unknown} message */
-  postMessage(message) {
-    this.inner.postMessage(message);
+  /**
+   * @param {unknown} message
+   * @param {Transferable[]} [transfer]
+   */
+  postMessage(message, transfer = []) {
+    this.inner.postMessage(message, transfer);
   }
 
   /** @returns {Promise<number>} the exit code, as Node gives it */
@@ -58,3 +61,8 @@ const given = Reflect.get(globalThis, 'guestmemWorker');
 
 export const workerData = given?.workerData;
 export const parentPort = given?.parentPort ?? null;
+
+/** A page cannot take a message without yielding: there is never one. */
+export function receiveMessageOnPort() {
+  return undefined;
+}

@@ -1,81 +1,21 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import {
-  type AttachedAddressSpace,
-  bytes,
   callbacks,
   GuestMemory,
   type GuestMemoryErrorCode,
   heap,
   isGuestMemoryError,
-  type RegionInit,
   SharedAddressSpace,
-  type SharedAddressSpaceOptions,
   settle,
+  share,
   shared,
 } from '../../src/core/index.ts';
 import { refused } from '../support/refused.ts';
-
-const PAGE = 0x1000;
-const HIGH = 0x1_0000_0000;
+import { HIGH, over, PAGE, resolves, turn, until } from './carved-space.ts';
 
 function code(wanted: GuestMemoryErrorCode): (error: unknown) => boolean {
   return (error) => isGuestMemoryError(error) && error.code === wanted;
-}
-
-function turn(): Promise<void> {
-  return new Promise((resolve) => setTimeout(resolve, 5));
-}
-
-/** Lets messages arrive until something is so. */
-async function until(check: () => boolean): Promise<void> {
-  const began = performance.now();
-  while (!check()) {
-    assert(performance.now() - began < 5000, 'it has not happened for 5 seconds');
-    await turn();
-  }
-}
-
-/** Whether a promise resolves within some turns of the event loop. */
-async function resolves(promise: Promise<unknown>): Promise<boolean> {
-  return Promise.race([
-    promise.then(() => true),
-    turn()
-      .then(turn)
-      .then(turn)
-      .then(() => false),
-  ]);
-}
-
-/** A space over a pool of `pages`, the first two plugged at 0, and so many Workers (here all in one thread). */
-function over(
-  pages: number,
-  workers: number,
-  options: SharedAddressSpaceOptions = {},
-): {
-  space: SharedAddressSpace;
-  there: AttachedAddressSpace[];
-  carve: (start: number, page: number) => RegionInit;
-  close: () => void;
-} {
-  const pool = shared(pages * PAGE);
-  const [ram = new Uint8Array()] = pool.mapped ?? [];
-  const carve = (start: number, page: number): RegionInit => ({
-    start,
-    backing: bytes(ram.subarray(page * PAGE, (page + 1) * PAGE)),
-  });
-  const initial = GuestMemory.fromRegions([carve(0, 0), carve(PAGE, 1)], { name: 'ram' });
-  const space = new SharedAddressSpace(initial, { pools: [pool], ...options });
-  const there = Array.from({ length: workers }, () => SharedAddressSpace.attach(space.share()));
-  return {
-    space,
-    there,
-    carve,
-    close: () => {
-      for (const one of there) one.close();
-      space.close();
-    },
-  };
 }
 
 describe('S2: one map seen from many threads', () => {
@@ -166,6 +106,29 @@ describe('S2: one map seen from many threads', () => {
     close();
   });
 
+  it('S2: a region whose message is here before its table is kept', async () => {
+    const { space, carve, close } = over(4, 0);
+    const { port1, port2 } = new MessageChannel();
+    const handle = space.share();
+    const one = SharedAddressSpace.attach({ ...handle, port: port2 });
+    one.memory();
+    const backing = shared(PAGE);
+    const [region] = share(GuestMemory.fromRegions([{ start: HIGH, backing }])).regions;
+    port1.postMessage({ id: 4, region });
+    await turn();
+    await turn();
+    await space.update((memory) => memory.insertRegion(carve(2 * HIGH, 2)));
+    assert.equal(one.memory().regions.length, 3);
+    await space.update((memory) => memory.insertRegion({ start: HIGH, backing }));
+    await until(() => one.memory().regions.length === 4);
+    one.memory().writeU8(HIGH, 7);
+    assert.equal(space.memory().readU8(HIGH), 7);
+    one.close();
+    handle.port.close();
+    port1.close();
+    close();
+  });
+
   it('S2: whoever attaches later sees the map of then, and what is on its way', async () => {
     const { space, close } = over(2, 0);
     await space.update((memory) => memory.insertRegion({ start: HIGH, backing: shared(PAGE) }));
@@ -196,79 +159,6 @@ describe('S2: one map seen from many threads', () => {
     await until(() => one.memory().checkRange(HIGH, 1));
     one.memory().writeU8(HIGH, 1);
     assert.deepEqual(tracking.drain(), [{ gpa: HIGH, length: PAGE }]);
-    close();
-  });
-
-  it('S2: quiesced waits for what memory() returned, until the next memory() or idle()', async () => {
-    const { space, there, close } = over(2, 2);
-    const [one, two] = there;
-    assert(one !== undefined && two !== undefined);
-    assert.equal(await resolves(space.quiesced()), true, 'nobody has asked yet');
-    one.memory();
-    two.memory();
-    const generation = await space.update((memory) => memory.removeRegion(PAGE, PAGE));
-    assert.equal(generation, space.generation);
-    assert.deepEqual(space.holders(generation), [0, 1]);
-    const quiesced = space.quiesced(generation);
-    assert.equal(await resolves(quiesced), false);
-    one.memory();
-    assert.deepEqual(space.holders(generation), [1]);
-    two.idle();
-    assert.deepEqual(space.holders(generation), []);
-    await quiesced;
-    assert.equal(two.memory().regions.length, 1);
-    close();
-  });
-
-  it('S2: a pin keeps a map, counted, released at most once', async () => {
-    const { space, there, close } = over(2, 1);
-    const [one] = there;
-    assert(one !== undefined);
-    const first = one.pin();
-    const second = one.pin();
-    const removed = await space.update((memory) => memory.removeRegion(PAGE, PAGE));
-    const third = one.pin();
-    const emptied = await space.update(() => GuestMemory.empty());
-    assert.equal(one.memory().regions.length, 0);
-    assert.deepEqual(
-      [first, second, third].map(({ memory }) => memory.regions.length),
-      [2, 2, 1],
-    );
-    first.release();
-    first.release();
-    assert.deepEqual(space.holders(removed), [0]);
-    second.release();
-    assert.deepEqual(space.holders(removed), []);
-    assert.deepEqual(space.holders(emptied), [0]);
-    one.idle();
-    assert.deepEqual(space.holders(emptied), [0]);
-    third.release();
-    await space.quiesced(emptied);
-    close();
-  });
-
-  it('S2: an evicted Worker holds nothing, and is told so when it looks', async () => {
-    const { space, there, close } = over(2, 1);
-    const [one] = there;
-    assert(one !== undefined);
-    const pin = one.pin();
-    const emptied = await space.update(() => GuestMemory.empty());
-    const quiesced = space.quiesced(emptied);
-    assert.equal(await resolves(quiesced), false);
-    space.evict(0);
-    space.evict(0);
-    await quiesced;
-    refused(() => one.memory(), { code: 'closed' });
-    const heir = SharedAddressSpace.attach(space.share());
-    heir.memory();
-    const generation = await space.update((memory) => memory);
-    pin.release();
-    one.idle();
-    one.close();
-    assert.deepEqual(space.holders(generation), [0], "the slot is another one's by now");
-    heir.close();
-    assert.deepEqual(space.holders(generation), []);
-    refused(() => heir.memory(), { code: 'closed' });
     close();
   });
 
@@ -362,6 +252,14 @@ describe('S2: one map seen from many threads', () => {
       code('closed'),
     );
     assert.equal(memory.readU8(0), 0);
+  });
+
+  it('S2: a handle without its port is refused', () => {
+    const { space, close } = over(2, 0);
+    const { port, ...rest } = space.share();
+    refused(() => SharedAddressSpace.attach({ ...rest, port: Object.create(null) }), { code: 'invalid' });
+    port.close();
+    close();
   });
 
   it('S2: hundreds of generations, a table of many rows', async () => {

@@ -217,7 +217,8 @@ export class Region {
 
   /** Notes that bytes were written, in every log. After the write, never before: a drain between the two would lose it. */
   mark(offset: number, length: number): void {
-    for (const { log, offset: base } of this.extras.marks) log.mark(base + offset, length);
+    if (this.log !== undefined) this.log.mark(this.logOffset + offset, length);
+    else for (const { log, offset: base } of this.extras.marks) log.mark(base + offset, length);
   }
 
   /** A writable view on these bytes is out; they are dirty until {@link Region.unhold}. */

@@ -7,7 +7,7 @@ import { run } from '../../scripts/lib/run.mjs';
 import { project } from './project.mjs';
 
 /** Steps of .ci/run that run npm. */
-const STEPS = 5;
+const STEPS = 6;
 
 /**
  * Runs .ci/run where npm and apt-get are stand-ins.
@@ -32,8 +32,8 @@ describe('.ci/run', () => {
     const { status, last } = await runWith(
       'case "$*" in *test:runtimes*) count 20 0;; *test*) count 10 0; count 5 0;; esac',
     );
-    // 15 tests, 20 on runtimes; packages, check, start and demo:qemu are one each.
-    assert.deepEqual([status, last], [0, '39 passed, 0 failed']);
+    // 15 tests, 20 on runtimes; packages, check, coverage, start and demo:qemu are one each.
+    assert.deepEqual([status, last], [0, '40 passed, 0 failed']);
   });
 
   it('goes on after a failure, and ends with it', async () => {

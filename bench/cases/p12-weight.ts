@@ -45,6 +45,7 @@ const benchCase: BenchCase = {
     },
     {
       name: 'size of GuestMemory and AtomicAddressSpace alone',
+      budget: { figure: 'kB', atMost: 20 },
       prepare: () => ({
         probe: () =>
           weight(`export { GuestMemory, AtomicAddressSpace } from ${JSON.stringify(fileURLToPath(CORE))}`),

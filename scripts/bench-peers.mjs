@@ -93,7 +93,7 @@ async function buildPeers() {
   const start = performance.now();
   const { status, output } = await run(
     'cargo',
-    ['build', '--release', '--locked', '--manifest-path', 'bench/peers/Cargo.toml', '--target-dir', TARGET],
+    ['build', '--release', '--manifest-path', 'bench/peers/Cargo.toml', '--target-dir', TARGET],
     { cwd: ROOT, timeoutMs: BUILD_TIMEOUT_MS },
   );
   if (status !== 0) throw new Stop(`Cannot build the peers: cargo said\n${indent(output)}`);

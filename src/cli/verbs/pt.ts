@@ -1,5 +1,6 @@
 import type { Command } from 'commander';
 import { formatRights, type MappingRecord, mappings } from '../../paging/index.ts';
+import { describeLoss } from '../absence.ts';
 import { type Console, setAction } from '../action.ts';
 import { chooseAddressSpace } from '../address-space.ts';
 import { CliError } from '../cli-error.ts';
@@ -67,7 +68,7 @@ function pt(console: Console, args: readonly string[], options: PtOptions): Prom
       console.notice('Paging is off: there are no tables to list');
       return ExitStatus.notFound;
     }
-    return conclude(console, tally);
+    return conclude(console, tally, describeLoss(image.ranges) !== undefined);
   });
 }
 
@@ -117,13 +118,14 @@ function* jsonOf(records: Iterable<MappingRecord>) {
   }
 }
 
-function conclude(console: Console, tally: Tally): ExitStatus {
+/** @param lossIsSaid - that memory was lost is about to be said in one line, and each table is in the list above */
+function conclude(console: Console, tally: Tally, lossIsSaid: boolean): ExitStatus {
   if (tally.stoppedAt !== undefined) {
     console.notice(
       `Stopped at ${hex(tally.stoppedAt)}: too many entries; go on with --range ${hex(tally.stoppedAt)}-`,
     );
   }
-  if (tally.unreadable > 0)
+  if (tally.unreadable > 0 && !lossIsSaid)
     console.notice(`${plural(tally.unreadable, 'table')} could not be read from the target`);
   if (tally.stoppedAt !== undefined || tally.unreadable > 0) return ExitStatus.partial;
   if (tally.shown > 0) return ExitStatus.ok;

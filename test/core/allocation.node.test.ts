@@ -78,7 +78,8 @@ function allocatedBy(loop: Loop): number {
 describe('P1: scalar accesses allocate nothing', () => {
   for (const [name, loop] of Object.entries(LOOPS)) {
     it(`P1: a million times ${name}`, () => {
-      const used = allocatedBy(loop);
+      // What the runtime does beside it (compiling, on Deno in the first test) is not there every time; an object for each access is.
+      const used = Math.min(allocatedBy(loop), allocatedBy(loop), allocatedBy(loop));
       assert(used < TOLERANCE, `${used} bytes`);
     });
   }

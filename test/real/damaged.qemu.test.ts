@@ -94,11 +94,7 @@ describe('damaged input from a real machine', {
     }
     const list = await guestmem(['pt', cut]);
     expectLine(list, 4, /truncated/);
-    assert.match(
-      list.stdout,
-      /is not in the target/,
-      'the list names the tables that are gone',
-    );
+    assert.match(list.stdout, /is not in the target/, 'the list names the tables that are gone');
     const { status } = await guestmem(['read', cut, '0x1000', '64']);
     assert.equal(status, 0, 'what is there is there');
   });

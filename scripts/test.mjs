@@ -19,10 +19,14 @@ await main(async () => {
 
   const start = performance.now();
   const total = { passed: 0, failed: 0, skipped: 0 };
+  /** Said once more at the end. @type {string[]} */
+  const notOk = [];
   /** @param {string} file */
   const test = async (file) => {
     const result = await runTestFile('node', process.execPath, file, { timeoutMs: FILE_TIMEOUT_MS });
-    say(describeResult(result));
+    const description = describeResult(result);
+    say(description);
+    if (result.failed + result.skipped.length > 0) notOk.push(description);
     total.passed += result.passed;
     total.failed += result.failed;
     total.skipped += result.skipped.length;
@@ -37,6 +41,7 @@ await main(async () => {
   const failed = total.failed + (IN_CI ? total.skipped : 0);
   if (failed > total.failed) say(`In CI nothing may be skipped: ${total.skipped} counted as failed`);
   tell(total.passed, failed);
+  if (notOk.length > 0) say(`\nNot ok:\n${notOk.join('\n')}`);
   const took = duration(performance.now() - start);
   say(
     `Tests on Node ${process.versions.node}: ${total.passed} ok, ${failed} not ok, ${total.skipped} skipped (${took})`,

@@ -52,6 +52,16 @@ describe('.ci/run', () => {
     assert.deepEqual([status, last], [1, `${9 + STEPS} passed, 1 failed`]);
   });
 
+  it('shows at the end what a step that failed said last, and nothing of the others', async () => {
+    const { output } = await runWith(
+      'case "$*" in *coverage*) echo "three lines short"; exit 1;; *check*) echo "all is well";; esac',
+    );
+    const end = output.slice(output.indexOf('=== what coverage said last'));
+    assert.match(end, /three lines short[\s\S]*=== timings/);
+    assert.doesNotMatch(end, /all is well/);
+    assert.equal(output.split('=== what').length, 2);
+  });
+
   it('gives the steps no input, and says that it is CI', async () => {
     const { status } = await runWith('[ "$CI" = true ] && ! read -r line');
     assert.equal(status, 0);

@@ -19,29 +19,17 @@ const SIGNAL_STATUS: Readonly<Record<(typeof SIGNALS)[number], number>> = {
 export class TemporaryDisk {
   readonly path: string;
   readonly storage: FileStorage;
+  readonly #release: () => void;
   readonly #dir: string;
-  readonly #listeners: readonly (readonly [(typeof SIGNALS)[number], () => void])[];
 
-  private constructor(dir: string, size: number) {
+  private constructor(dir: string, size: number, release: () => void) {
     this.#dir = dir;
+    this.#release = release;
     this.path = join(dir, 'disk.img');
-    this.#listeners = SIGNALS.map((signal) => [
-      signal,
-      () => {
-        this.unlink();
-        process.exit(SIGNAL_STATUS[signal]);
-      },
-    ]);
-    for (const [signal, listener] of this.#listeners) process.once(signal, listener);
-    try {
-      const fd = openSync(this.path, 'wx', 0o600);
-      ftruncateSync(fd, size);
-      closeSync(fd);
-      this.storage = FileStorage.open(this.path);
-    } catch (error) {
-      this.close();
-      throw error;
-    }
+    const fd = openSync(this.path, 'wx', 0o600);
+    ftruncateSync(fd, size);
+    closeSync(fd);
+    this.storage = FileStorage.open(this.path);
   }
 
   /**
@@ -50,14 +38,23 @@ export class TemporaryDisk {
    * @throws {CliError} `input` when there is no room for it, or no writing there.
    */
   static create(parent: string, size: number): TemporaryDisk {
+    let dir: string | undefined;
+    const remove = (): void => {
+      if (dir !== undefined) rmSync(dir, { recursive: true, force: true });
+    };
+    // Before there is anything to leave behind: a signal between the two would end the process by itself.
+    const release = onSignals(remove);
     try {
       const { bavail, bsize } = statfsSync(parent);
       if (bavail * bsize < size) {
         const room = `${formatSize(size)} in ${parent}: it has ${formatSize(bavail * bsize)} left`;
         throw new CliError('input', `Cannot make the demo's disk of ${room} (TMPDIR names another place)`);
       }
-      return new TemporaryDisk(mkdtempSync(join(parent, 'guestmem-demo-')), size);
+      dir = mkdtempSync(join(parent, 'guestmem-demo-'));
+      return new TemporaryDisk(dir, size, release);
     } catch (error) {
+      release();
+      remove();
       if (!isSystemError(error)) throw error;
       const where = `in ${parent}: ${systemReason(error)} (TMPDIR names another place)`;
       throw new CliError('input', `Cannot make the demo's disk ${where}`, { cause: error });
@@ -71,8 +68,23 @@ export class TemporaryDisk {
 
   /** Closes and removes; safe to call twice. */
   close(): void {
-    for (const [signal, listener] of this.#listeners) process.removeListener(signal, listener);
-    this.storage?.close();
+    this.#release();
+    this.storage.close();
     this.unlink();
   }
+}
+
+/** On a signal does `last` and ends the process, until the function that it returns is called. */
+function onSignals(last: () => void): () => void {
+  const listeners = SIGNALS.map((signal) => {
+    const listener = (): void => {
+      last();
+      process.exit(SIGNAL_STATUS[signal]);
+    };
+    process.once(signal, listener);
+    return [signal, listener] as const;
+  });
+  return () => {
+    for (const [signal, listener] of listeners) process.removeListener(signal, listener);
+  };
 }

@@ -33,6 +33,7 @@ export class GuestDisk {
   readonly #kernel: GuestKernel;
   readonly #queue: SplitDriverQueue;
   readonly #driver: BlockDriver;
+  /** In turn, the longest free first: so that a few blocks suffice to use buffers of both kinds. */
   readonly #free: Slot[] = [];
   readonly #busy = new Map<number, Slot>();
   readonly #scratch = new Uint8Array(BLOCK_SIZE);
@@ -146,7 +147,7 @@ export class GuestDisk {
   }
 
   #takeSlot(): Slot | undefined {
-    const slot = this.#free.pop();
+    const slot = this.#free.shift();
     if (slot !== undefined && this.#moves !== undefined) slot.gva = this.#moves(slot.index);
     return slot;
   }

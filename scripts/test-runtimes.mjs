@@ -40,11 +40,6 @@ const CANNOT = [
     file: 'dist/test/core/allocation.node.test.js',
     why: 'a page cannot see the size of its heap to the byte',
   },
-  {
-    kind: 'chromium',
-    file: 'dist/test/core/shared-address-space.worker.test.js',
-    why: 'it stands still there in some runs, for a reason not found yet; it passes on all other runtimes',
-  },
 ];
 
 const FILE_TIMEOUT_MS = 180_000;

@@ -1,5 +1,6 @@
 // Where every Worker of a test begins: takes its data, then runs the test's own module.
 import { Listeners } from './listeners.mjs';
+import { show } from './show.mjs';
 
 const self = /** @type {DedicatedWorkerGlobalScope} */ (/** @type {unknown} */ (globalThis));
 
@@ -7,6 +8,22 @@ class ParentPort extends Listeners {
   /** @param {unknown} message */
   postMessage(message) {
     self.postMessage({ message });
+  }
+}
+
+// A page does not hear of these; Node counts them among what a Worker throws.
+addEventListener('unhandledrejection', (event) => {
+  event.preventDefault();
+  fail(event.reason);
+});
+
+/** @param {unknown} why */
+function fail(why) {
+  try {
+    self.postMessage({ broken: why });
+  } catch {
+    // Not everything can be posted.
+    self.postMessage({ broken: new Error(show(why)) });
   }
 }
 
@@ -21,7 +38,7 @@ self.onmessage = async ({ data }) => {
   try {
     await import(url);
   } catch (broken) {
-    self.postMessage({ broken });
+    fail(broken);
     return;
   }
   self.onmessage = ({ data: message }) => parentPort.emit('message', message);

@@ -78,6 +78,8 @@ async function load(space: AttachedAddressSpace, { control, lane }: SpaceTask): 
 
 /** Writes ever new values to the pages of a region, through whatever map is there. */
 async function write(space: AttachedAddressSpace, { control, lane }: SpaceTask): Promise<void> {
+  // The owner may have changed the map since it shared it. From here on a map is lent all along.
+  await settle(() => space.memory());
   for (let value = 1; Atomics.load(control, STOP) === 0; value++) {
     for (let page = lane; page < 64; page += 2) space.memory().writeU32(page * 0x1000 + 8, value);
     Atomics.add(control, COUNTS.rounds, 1);

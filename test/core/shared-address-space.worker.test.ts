@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { after, before, describe, it } from 'node:test';
+import { afterEach, beforeEach, describe, it } from 'node:test';
 import { Worker } from 'node:worker_threads';
 import {
   bytes,
@@ -31,16 +31,21 @@ interface Owner {
   readonly planted?: 'no wait for quiescence' | 'published in two steps';
 }
 
+function pause(ms: number): Promise<void> {
+  return new Promise((resolve) => setTimeout(resolve, ms));
+}
+
 describe('S3: hot-plug and unplug under load', () => {
   let workers: Worker[] = [];
 
   function start(): Worker {
     return new Worker(new URL('./shared-address-space-worker.js', import.meta.url));
   }
-  before(() => {
+  // Anew for each test: one in which a Worker failed takes no other along.
+  beforeEach(() => {
     workers = Array.from({ length: WORKERS }, start);
   });
-  after(async () => {
+  afterEach(async () => {
     await Promise.all(workers.map((worker) => worker.terminate()));
   });
 
@@ -66,7 +71,7 @@ describe('S3: hot-plug and unplug under load', () => {
     const [ram = new Uint8Array()] = pool.mapped ?? [];
     const base = GuestMemory.allocate(0x1000, { shared: true, name: 'ram' });
     const space = new SharedAddressSpace(base, { pools: [pool], maxRegions: 2 * PAIRS + 1 });
-    const done = workers.map((worker) => heard(worker, 'done'));
+    const done = Promise.all(workers.map((worker) => heard(worker, 'done')));
     for (const [lane, worker] of workers.entries())
       send(worker, { kind: 'load', handle: space.share(), control, lane, atOnce: owner.atOnce ?? false });
 
@@ -112,12 +117,13 @@ describe('S3: hot-plug and unplug under load', () => {
     };
     const began = performance.now();
     for (let changes = 0; !enough(changes, counts()) && performance.now() - began < LIMIT_MS; changes++) {
-      await change((changes * 7) % PAIRS);
+      // A Worker that failed gives nothing back: it fails the test, and nobody waits for it.
+      await Promise.race([change((changes * 7) % PAIRS), done]);
       // Some changes come at once, others when the Workers have gone on.
-      if (changes % 3 === 0) await new Promise((resolve) => setTimeout(resolve, 1));
+      if (changes % 3 === 0) await Promise.race([pause(1), done]);
     }
     Atomics.store(control, STOP, 1);
-    await Promise.all(done);
+    await done;
     const result = counts();
     const written = workers.reduce((sum, _, lane) => sum + base.load(u32, 4 * lane), 0);
     assert.equal(written, result.rounds, 'rounds of the Workers, by the region that was always there');
@@ -160,10 +166,10 @@ describe('S3: hot-plug and unplug under load', () => {
     const control = new Int32Array(new SharedArrayBuffer(64));
     const memory = GuestMemory.allocate(64 * 0x1000, { shared: true });
     const space = new SharedAddressSpace(memory);
-    const done = workers.map((worker) => heard(worker, 'done'));
+    const done = Promise.all(workers.map((worker) => heard(worker, 'done')));
     for (const [lane, worker] of workers.entries())
       send(worker, { kind: 'write', handle: space.share(), control, lane, atOnce: lane === 1 });
-    while (Atomics.load(control, COUNTS.rounds) < 50) await new Promise((resolve) => setTimeout(resolve, 1));
+    while (Atomics.load(control, COUNTS.rounds) < 50) await Promise.race([pause(1), done]);
     const tracking = await space.startTracking();
     const copy = GuestMemory.allocate(64 * 0x1000);
     copy.copyFrom(memory, 0, 0, 64 * 0x1000);
@@ -176,10 +182,10 @@ describe('S3: hot-plug and unplug under load', () => {
     };
     for (const began = performance.now(); moved < 100 && performance.now() - began < LIMIT_MS; ) {
       move();
-      await new Promise((resolve) => setTimeout(resolve, 0));
+      await Promise.race([pause(0), done]);
     }
     Atomics.store(control, STOP, 1);
-    await Promise.all(done);
+    await done;
     move();
     assert(moved >= 100, `only ${moved} ranges were moved: it proves nothing here`);
     assert.deepEqual(copy.readBytes(0, 64 * 0x1000), memory.readBytes(0, 64 * 0x1000));
@@ -200,7 +206,7 @@ describe('S3: hot-plug and unplug under load', () => {
     const waiting = space.quiesced(generation).then(() => {
       quiesced = true;
     });
-    await new Promise((resolve) => setTimeout(resolve, 60));
+    await pause(60);
     assert.equal(quiesced, false);
     assert.deepEqual(space.holders(generation), [handle.slot]);
     space.evict(handle.slot);

@@ -13,7 +13,8 @@ import { after, afterEach, before, beforeEach, describe, it } from 'node:test';
 const WORKER = `import { parentPort, workerData } from 'node:worker_threads';
 import { doubled } from './doubled.js';
 if (workerData.fail) throw new TypeError('planted');
-parentPort.on('message', (text) => {
+parentPort.on('message', async (text) => {
+  if (text === 'reject') throw new RangeError('planted later');
   Atomics.add(workerData.cells, 0, doubled(text.length));
   parentPort.postMessage('done');
 });
@@ -32,6 +33,12 @@ it('shares memory', async () => {
 it('hears of what a Worker throws', async () => {
   const error = await new Promise((resolve) => start({ fail: true }).once('error', resolve));
   assert(error instanceof TypeError && error.message === 'planted');
+});
+it('hears of a rejection that nobody in the Worker heard', async () => {
+  const worker = start({});
+  worker.postMessage('reject');
+  const error = await new Promise((resolve) => worker.once('error', resolve));
+  assert(error instanceof RangeError && error.message === 'planted later');
 });
 `;
 
@@ -71,7 +78,7 @@ describe('then', () => { it('has seen all', () => assert.equal(said.filter((s) =
     1,
     0,
   ],
-  ['workers', WORKER_TEST, 2, 0],
+  ['workers', WORKER_TEST, 3, 0],
 ];
 
 /** Files that must fail, and what there is to read then. @type {readonly [string, string, RegExp][]} */

@@ -16,4 +16,17 @@ export interface WalkedPage {
   sizeBits: number;
   /** Bit n says that access code n is allowed. */
   accesses: number;
+  /** The page is the same in every address space (of one virtual machine). */
+  global: boolean;
+}
+
+/** A translator that also tells which page an address is in: what a {@link Tlb} stands in front of. */
+export interface PageTranslator extends AddressTranslator {
+  /**
+   * Names the rules by which it judges accesses: its format and controls. What a TLB keeps was judged by the rules of its
+   * time, and is good for translators with the same ones only.
+   */
+  readonly rules?: string;
+  /** As `resolve`, and says into `page` how large the page is, which accesses it allows, and whether it is global. */
+  resolvePage(lo: number, hi: number, access: number, page: WalkedPage): number;
 }

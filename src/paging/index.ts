@@ -1,5 +1,5 @@
 export { ACCESS, accessCode, type PageAccess } from './access.ts';
-export type { AddressTranslator, WalkedPage } from './address-translator.ts';
+export type { AddressTranslator, PageTranslator, WalkedPage } from './address-translator.ts';
 export type { Mask64 } from './bits.ts';
 export { BufferTables } from './buffer-tables.ts';
 export type { EntryBits, LargePageFeature, LargePages, LevelFormat, PagingFormat } from './format.ts';
@@ -19,7 +19,7 @@ export { type MappingsOptions, mappings } from './mappings.ts';
 export { isPagingError, PagingError, type PagingErrorCode, type PagingErrorFacts } from './paging-error.ts';
 export { formatRights, type Rights } from './rights.ts';
 export type { TableOps, TableReadOps } from './table-ops.ts';
-export { type PageTranslator, Tlb } from './tlb.ts';
+export { Tlb } from './tlb.ts';
 export {
   describeTranslation,
   type MappedTranslation,

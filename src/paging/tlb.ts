@@ -1,13 +1,7 @@
 import { halvesOfAddress, splitAddress } from './address-halves.ts';
-import type { AddressTranslator, WalkedPage } from './address-translator.ts';
+import type { AddressTranslator, PageTranslator, WalkedPage } from './address-translator.ts';
 import { PagingError } from './paging-error.ts';
 import type { WalkFault } from './walk-fault.ts';
-
-/** A translator that also tells which page an address is in: what a {@link Tlb} stands in front of. */
-export interface PageTranslator extends AddressTranslator {
-  /** As `resolve`, and says into `page` how large the page is and which accesses it allows. */
-  resolvePage(lo: number, hi: number, access: number, page: WalkedPage): number;
-}
 
 /** Access codes that a slot has room for: all that {@link accessCode} makes. */
 const CACHED_CODES = 0xfff;
@@ -49,7 +43,7 @@ export class Tlb implements AddressTranslator {
   private readonly mask: number;
   /** Bits 31:12 and allowed accesses; bits 63:32; physical page; size as a power of two, 0 in an empty slot. */
   private readonly slots: Int32Array;
-  private readonly page: WalkedPage = { sizeBits: 12, accesses: 0 };
+  private readonly page: WalkedPage = { sizeBits: 12, accesses: 0, global: false };
 
   /**
    * @param options.entries - number of slots: a power of two from 1 to 2^20. Default 1024, which is 16 KiB

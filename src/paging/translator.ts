@@ -21,7 +21,7 @@ import { keyForbids } from './protection-keys.ts';
 import type { TableReadOps } from './table-ops.ts';
 import type { PageFaultReason, Translation } from './translation.ts';
 import { WalkFault } from './walk-fault.ts';
-import { leafOfWalk, reportWalk, rightsOfWalk, type WalkTrace } from './walk-report.ts';
+import { isGlobal, leafOfWalk, reportWalk, rightsOfWalk, type WalkTrace } from './walk-report.ts';
 import type { X86Controls } from './x86-controls.ts';
 
 /** Tables in guest memory: `root` is the root register (CR3) as the processor holds it, flags and PCID included. */
@@ -94,6 +94,8 @@ const REASONS: readonly PageFaultReason[] = [
 export class Translator<TableAddr = number> implements AddressTranslator {
   readonly format: PagingFormat;
   readonly fault: WalkFault = new WalkFault();
+  /** Format and controls as text: accesses that one translator allowed hold for another with the same rules. */
+  readonly rules: string;
   /** For the other files of this room: what an enumeration works on. */
   readonly source: WalkSource;
   private readonly compiled: CompiledFormat;
@@ -110,6 +112,7 @@ export class Translator<TableAddr = number> implements AddressTranslator {
   constructor(init: MemoryTranslatorInit | TablesTranslatorInit<TableAddr>) {
     const compiled = new CompiledFormat(init.format, init.controls);
     this.format = init.format;
+    this.rules = [init.format.name, ...Object.values(compiled.controls)].join();
     this.compiled = compiled;
     this.reader = readerFor(init, compiled);
     this.source = { compiled, reader: this.reader };
@@ -224,6 +227,7 @@ export class Translator<TableAddr = number> implements AddressTranslator {
     const leaf = leafOfWalk(trace);
     const rights = rightsOfWalk(trace, leaf);
     page.sizeBits = leaf.format.indexBit;
+    page.global = isGlobal(trace, leaf);
     page.accesses = compiled.accessesOf[rights] as number;
     if (compiled.keyed) {
       const key = compiled.keyOf(trace.entries[leaf.slot + 1] as number);

@@ -44,7 +44,7 @@ function reportMapped(trace: WalkTrace, gva: bigint, gpa: number): MappedTransla
   const { compiled, entries } = trace;
   const leaf = leafOfWalk(trace);
   const [lo = 0, hi = 0] = entries.subarray(leaf.slot);
-  const { memoryType, global, protectionKey } = decodeLeaf(leaf, lo, hi);
+  const { memoryType, protectionKey } = decodeLeaf(leaf, lo, hi);
   return {
     kind: 'mapped',
     gva,
@@ -52,10 +52,16 @@ function reportMapped(trace: WalkTrace, gva: bigint, gpa: number): MappedTransla
     pageSize: leaf.pageSize,
     rights: rightsOf(rightsOfWalk(trace, leaf)),
     memoryType,
-    global: global !== 0 && compiled.controls.pge,
+    global: isGlobal(trace, leaf),
     protectionKey: compiled.keyed ? protectionKey : undefined,
     levels: stepsOfWalk(trace, gva, leaf.format.level),
   };
+}
+
+/** Whether the leaf of a walk is global, and that means something. */
+export function isGlobal({ compiled, entries }: WalkTrace, leaf: Level): boolean {
+  const [lo = 0, hi = 0] = entries.subarray(leaf.slot);
+  return compiled.controls.pge && decodeLeaf(leaf, lo, hi).global !== 0;
 }
 
 /** The leaf at which a walk ended; for walks that reached one. */

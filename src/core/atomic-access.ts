@@ -190,7 +190,7 @@ export abstract class AtomicAccess extends BulkAccess {
     return this.settledPiece(gpa, width, access, operation, callsToo);
   }
 
-  private settledPiece(
+  protected settledPiece(
     gpa: number,
     width: number,
     access: 'read' | 'write',

@@ -95,3 +95,4 @@ export {
   type StructValue,
   struct,
 } from './struct-layout.ts';
+export { notify, type WaitResult, wait, waitAsync } from './wait.ts';

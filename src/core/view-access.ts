@@ -68,6 +68,11 @@ export abstract class ViewAccess extends AtomicAccess {
     return new MemoryViews(gpa, length, access, this.runs(gpa, length, access));
   }
 
+  /** For functions of this package: the piece in which an aligned integer lies whole, with host bytes of its own. */
+  integerPiece(gpa: number, width: number, access: 'read' | 'write', operation: string): Region {
+    return this.settledPiece(gpa, width, access, operation, false);
+  }
+
   private runs(gpa: number, length: number, access: Access): HostBytes[] {
     const runs: HostBytes[] = [];
     this.eachPiece(gpa, length, access, 'view', (piece, offset, count) => {

@@ -55,7 +55,7 @@ describe('guestmem demo', () => {
       const ended = once(child, 'close');
       // Without a pause between looks: what has to be hit is a fraction of a millisecond.
       for (const began = performance.now(); readdirSync(dir).length === 0; )
-        assert.ok(performance.now() - began < 10_000, 'the demo makes no folder');
+        assert.ok(performance.now() - began < 60_000, 'the demo makes no folder');
       await new Promise((go) => setTimeout(go, pauseMs));
       child.kill('SIGINT');
       const [status]: unknown[] = await ended;

@@ -36,11 +36,13 @@ describe('firstWins', () => {
     );
   });
 
-  it('I2: settles 100,000 claims that all overlap in well under a second each way', () => {
-    const nested = Array.from({ length: 100_000 }, (_, i) => ({ start: 100_000 - i, end: 100_001 + i }));
+  it('I2: settles 200,000 claims that all overlap, each way, without looking at every piece of each', () => {
+    const count = 200_000;
+    const nested = Array.from({ length: count }, (_, i) => ({ start: count - i, end: count + 1 + i }));
     const started = performance.now();
     assert.equal(firstWins(nested).awards.length, 2 * nested.length - 1);
     assert.equal(firstWins([...nested].reverse()).awards.length, 1);
-    assert(performance.now() - started < 3000);
+    // A fraction of a second; piece by piece it would be 40,000 million steps, half a minute and more.
+    assert(performance.now() - started < 20_000);
   });
 });

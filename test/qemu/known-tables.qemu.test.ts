@@ -3,8 +3,8 @@ import { join } from 'node:path';
 import { after, before, describe, it } from 'node:test';
 import type { MemoryImage } from 'guestmem/image';
 import { mappings, pagingModeFromRegisters, Translator } from 'guestmem/paging';
-import { attachQemu, openImageFile, type QemuMachine } from 'guestmem/qemu';
-import { BareQemu, until } from '../support/bare-qemu.ts';
+import { openImageFile, type QemuMachine } from 'guestmem/qemu';
+import { attachHalted, BareQemu } from '../support/bare-qemu.ts';
 import { type LongModeGuest, longModeGuest } from '../support/long-mode-guest.ts';
 import { need } from '../support/need.ts';
 
@@ -57,12 +57,7 @@ for (const fiveLevel of [false, true]) {
         kernel: guest.kernel,
         args: ['-cpu', fiveLevel ? 'max' : 'max,la57=off'],
       });
-      machine = await attachQemu(qemu.qmp);
-      await until(
-        () => machine.memory.readU64(guest.mark.gpa) === guest.mark.value,
-        'the guest to reach long mode',
-      );
-      await machine.refresh();
+      machine = await attachHalted(qemu, guest.mark);
     });
     after(async () => {
       await machine.detach();

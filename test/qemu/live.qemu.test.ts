@@ -3,7 +3,7 @@ import { join } from 'node:path';
 import { after, before, describe, it } from 'node:test';
 import { isGuestMemoryError } from 'guestmem';
 import { attachQemu, isQmpError, openImageFile, type QemuMachine } from 'guestmem/qemu';
-import { BareQemu, type RamBacking, until } from '../support/bare-qemu.ts';
+import { attachHalted, BareQemu, type RamBacking } from '../support/bare-qemu.ts';
 import { longModeGuest } from '../support/long-mode-guest.ts';
 import { need } from '../support/need.ts';
 import { parseFlatView, parseXp } from '../support/qemu-listings.ts';
@@ -22,13 +22,7 @@ async function boot(
     args: ['-cpu', fiveLevel ? 'max' : 'max,la57=off'],
   });
   try {
-    const machine = await attachQemu(qemu.qmp);
-    await until(
-      () => machine.memory.readU64(guest.mark.gpa) === guest.mark.value,
-      'the guest to reach long mode',
-    );
-    await machine.refresh();
-    return { qemu, machine, guest };
+    return { qemu, machine: await attachHalted(qemu, guest.mark), guest };
   } catch (error) {
     await qemu.close();
     throw error;

@@ -65,7 +65,7 @@ describe('QmpClient', () => {
     const events: QmpEvent[] = [];
     const stop = client.onEvent((event) => events.push(event));
     assert.deepEqual(await Promise.all(['a', 'b', 'c'].map((name) => client.execute(name))), ['a', 'b', 'c']);
-    await sleep(10);
+    for (let looks = 0; events.length < 4 && looks < 1000; looks++) await sleep(10);
     stop();
     assert.deepEqual(
       events.map(({ event }) => event),
@@ -209,7 +209,7 @@ describe('QmpClient', () => {
     await fc.assert(
       fc.asyncProperty(noise, async (pieces) => {
         const fake = await FakeQmp.start((_command, say) => say(pieces.join('')), GREETING);
-        const client = await QmpClient.connect(fake.path, { timeoutMs: 1000 });
+        const client = await QmpClient.connect(fake.path, { timeoutMs: 60_000 });
         try {
           await client
             .execute('a', undefined, { timeoutMs: 5 })

@@ -50,7 +50,7 @@ describe('a Linux guest on a disk served by guestmem', {
   };
   const stop = async (server: Child): Promise<void> => {
     server.signal('SIGTERM');
-    assert.deepEqual(await server.exit(10_000), { status: 0, signal: null }, server.stderr);
+    assert.deepEqual(await server.exit(60_000), { status: 0, signal: null }, server.stderr);
   };
 
   it('V5: 1 GiB is read and written with equal checksums on both sides', async () => {
@@ -79,9 +79,9 @@ describe('a Linux guest on a disk served by guestmem', {
     const [, size, serial] = await guest.waitFor(/^@@ size (\d+) serial (.*?)\r?$/m);
     assert.equal(Number(size), 1024 * MiB);
     assert.equal(serial, 'guestmem-0001');
-    const [, read] = await guest.waitFor(/^@@ read ([0-9a-f]{64})/m, 120_000);
+    const [, read] = await guest.waitFor(/^@@ read ([0-9a-f]{64})/m);
     assert.equal(read, original, 'the guest reads what is in the image');
-    await guest.waitFor(/^@@ turned 0\r?$/m, 120_000);
+    await guest.waitFor(/^@@ turned 0\r?$/m);
     await guest.poweredOff();
     await stop(server);
     assert.equal(await sha256OfFile(image), turned, 'the image has what the guest wrote');

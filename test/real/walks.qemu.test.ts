@@ -32,7 +32,7 @@ const guests = [
 for (const { levels, mode, cpu, machine: machineOptions } of guests) {
   describe(`a paused Linux with ${levels} levels (seed ${seed})`, {
     skip: need('qemu-system-x86_64', 'apt-get', 'dpkg-deb', 'setpriv'),
-    timeout: 120_000,
+    timeout: 300_000,
   }, () => {
     const choose = choices(seed);
     let folder = '';

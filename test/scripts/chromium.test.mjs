@@ -127,7 +127,7 @@ const BAD = [
   ],
   [
     'a Worker that fails unheard',
-    `${WORKER_TEST}it('one', () => { start({ fail: true }); return new Promise((r) => setTimeout(r, 1000)); });\n`,
+    `${WORKER_TEST}it('one', () => { start({ fail: true }); return new Promise((heard) => addEventListener('error', heard)); });\n`,
     /planted/,
   ],
   ['an option that is not known', "it('one', { todo: true }, () => {});\n", /no option todo/],

@@ -4,7 +4,9 @@ import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { attachQemu, type QemuMachine } from 'guestmem/qemu';
 import { Child } from './child.ts';
+import type { LongModeGuest } from './long-mode-guest.ts';
 
 /** How the machine's RAM is backed: what its owner chose when starting it. */
 export type RamBacking = 'memfd' | 'file' | 'private';
@@ -95,11 +97,21 @@ export class BareQemu {
   }
 }
 
-/** Asks again and again until the answer is yes. @throws after 30 s, with what was waited for. */
-export async function until(done: () => boolean | Promise<boolean>, what: string): Promise<void> {
-  const deadline = Date.now() + 30_000;
+/** Attaches to the guest of known tables, and waits until it has halted: the mark is there some instructions before. */
+export async function attachHalted(qemu: BareQemu, mark: LongModeGuest['mark']): Promise<QemuMachine> {
+  // A dump, say, takes its time on a busy machine.
+  const machine = await attachQemu(qemu.qmp, { timeoutMs: 60_000 });
+  await until(() => machine.memory.readU64(mark.gpa) === mark.value, 'the guest to reach long mode');
+  await until(async () => (await machine.monitor('info registers')).includes(' HLT=1'), 'the guest to halt');
+  await machine.refresh();
+  return machine;
+}
+
+/** Asks again and again until the answer is yes. @throws after two minutes, with what was waited for. */
+async function until(done: () => boolean | Promise<boolean>, what: string): Promise<void> {
+  const deadline = Date.now() + 120_000;
   while (!(await done())) {
-    if (Date.now() > deadline) throw new Error(`Waited 30 s for ${what}`);
+    if (Date.now() > deadline) throw new Error(`Waited two minutes for ${what}`);
     await sleep(20);
   }
 }

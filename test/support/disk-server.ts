@@ -1,7 +1,5 @@
 /** `guestmem vhost-user-blk` as a test uses it: a child process with a socket of its own. */
 
-import { access } from 'node:fs/promises';
-import { setTimeout as sleep } from 'node:timers/promises';
 import { Child } from './child.ts';
 import { guestmemCommand } from './project.ts';
 
@@ -25,22 +23,12 @@ export async function startDiskServer({
   const verb = ['vhost-user-blk', '--socket', socket, '--image', image, ...options];
   const [program = '', ...args] = [...under, ...guestmemCommand, ...verb];
   const server = new Child(program, args, { name: 'guestmem vhost-user-blk' });
-  const deadline = Date.now() + 10_000;
-  while (!(await exists(socket))) {
-    if (!server.running || Date.now() > deadline) {
-      await server.close();
-      throw new Error(
-        `guestmem vhost-user-blk does not listen at ${socket}: ${server.stdout}${server.stderr}`,
-      );
-    }
-    await sleep(20);
+  try {
+    // The socket's file is there before anybody listens; this line comes after.
+    await server.waitFor(/^Serving /m, 60_000);
+    return server;
+  } catch (error) {
+    await server.close();
+    throw error;
   }
-  return server;
-}
-
-async function exists(path: string): Promise<boolean> {
-  return await access(path).then(
-    () => true,
-    () => false,
-  );
 }

@@ -125,12 +125,12 @@ export class LinuxGuest {
   }
 
   /** Waits for a line on the guest's console. */
-  async waitFor(pattern: RegExp, ms = 60_000): Promise<RegExpExecArray> {
+  async waitFor(pattern: RegExp, ms = 180_000): Promise<RegExpExecArray> {
     return await this.console.waitFor(pattern, ms);
   }
 
   /** Waits for the guest to power itself off. */
-  async poweredOff(ms = 60_000): Promise<Ended> {
+  async poweredOff(ms = 180_000): Promise<Ended> {
     return await this.console.exit(ms);
   }
 

@@ -39,7 +39,7 @@ export async function pausedGuest(options: Omit<LinuxGuestOptions, 'script'>): P
   const guest = await LinuxGuest.start({ ...options, script: spin, monitors: 2 });
   try {
     await guest.waitFor(/@@ spinning/);
-    const machine = await attachQemu(guest.monitors[0] ?? '');
+    const machine = await attachQemu(guest.monitors[0] ?? '', { timeoutMs: 60_000 });
     await stopInUserMode(machine);
     await machine.refresh();
     return { guest, machine, tlb: parseInfoTlb(await machine.monitor('info tlb')) };
@@ -50,13 +50,13 @@ export async function pausedGuest(options: Omit<LinuxGuestOptions, 'script'>): P
 }
 
 async function stopInUserMode(machine: QemuMachine): Promise<void> {
-  for (let attempt = 0; attempt < 100; attempt++) {
+  for (let attempt = 0; attempt < 1000; attempt++) {
     await machine.qmp.execute('stop');
     if (/ CPL=3 /.test(await machine.monitor('info registers'))) return;
     await machine.qmp.execute('cont');
     await sleep(5);
   }
-  throw new Error('Cannot stop the guest in user mode: 100 attempts all found it in the kernel');
+  throw new Error('Cannot stop the guest in user mode: 1000 attempts all found it in the kernel');
 }
 
 /** A reproducible source of choices: a 32-bit mixing generator, so that a failing run can be run again by its seed. */

@@ -59,9 +59,11 @@ export class OracleTables {
     return entry;
   }
 
-  /** Sets flags in an entry; nothing is written where they are set already. */
-  write(address: bigint, before: bigint, after: bigint): void {
-    if (before !== after) this.writes.push([address, after]);
+  /** Sets flags in an entry that was read; nothing is written where they are set already. */
+  set(address: bigint, entry: bigint, flags: bigint): void {
+    const written = this.writes.findLast(([at]) => at === address);
+    const before = written === undefined ? entry : written[1];
+    if ((before & flags) !== flags) this.writes.push([address, before | flags]);
   }
 }
 

@@ -279,10 +279,8 @@ export function algorithm(run: Run, va: bigint): Leaf {
     // Step 9
     if (!accessed || (run.kind === 'write' && !dirty)) {
       if (!run.adue) throw pageFault(i, entryAddress);
-      let after = pte;
-      after |= 1n << 6n;
-      if (run.kind === 'write') after |= 1n << 7n;
-      tables.write(run.place(entryAddress, 'write'), pte, after);
+      const flags = run.kind === 'write' ? (1n << 6n) | (1n << 7n) : 1n << 6n;
+      tables.set(run.place(entryAddress, 'write'), pte, flags);
     }
 
     // Step 10; Svnapot: the low four bits of a NAPOT entry's ppn are those of the address.

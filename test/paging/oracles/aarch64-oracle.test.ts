@@ -1,13 +1,11 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import {
+  type AArch64Processor,
+  type AArch64Result,
   aarch64Stage1,
   aarch64Stage2,
   EVERY_FEATURE,
-  type OracleAccess,
-  type OracleMemory,
-  type OracleProcessor,
-  type OracleResult,
 } from '../../support/oracles/aarch64.ts';
 import {
   decodeTcrEl1,
@@ -15,6 +13,7 @@ import {
   decodeVtcrEl2,
   decodeVttbrEl2,
 } from '../../support/oracles/aarch64-registers.ts';
+import type { OracleAccess, OracleMemory } from '../../support/oracles/oracle.ts';
 
 // The oracle is checked by vectors worked out with pencil and the manual, so every expected number stands here in full.
 
@@ -44,10 +43,15 @@ interface Setting {
   readonly ttbr1?: bigint;
   readonly wxn?: boolean;
   readonly pan?: boolean;
-  readonly processor?: Partial<OracleProcessor>;
+  readonly processor?: Partial<AArch64Processor>;
 }
 
-function stage1(memory: OracleMemory, va: bigint, access: OracleAccess, setting: Setting = {}): OracleResult {
+function stage1(
+  memory: OracleMemory,
+  va: bigint,
+  access: OracleAccess,
+  setting: Setting = {},
+): AArch64Result {
   const registers = {
     tcr: decodeTcrEl1(setting.tcr ?? TCR),
     ttbr0: decodeTtbrEl1(setting.ttbr0 ?? 0x4100_0000n),
@@ -62,7 +66,7 @@ function stage1(memory: OracleMemory, va: bigint, access: OracleAccess, setting:
 interface Setting2 {
   readonly vtcr?: bigint;
   readonly vttbr?: bigint;
-  readonly processor?: Partial<OracleProcessor>;
+  readonly processor?: Partial<AArch64Processor>;
 }
 
 function stage2(
@@ -70,7 +74,7 @@ function stage2(
   ipa: bigint,
   access: OracleAccess,
   setting: Setting2 = {},
-): OracleResult {
+): AArch64Result {
   const registers = {
     vtcr: decodeVtcrEl2(setting.vtcr ?? VTCR),
     vttbr: decodeVttbrEl2(setting.vttbr ?? 0x4000_0000n),
@@ -84,7 +88,7 @@ function entries(...list: [bigint, bigint][]): OracleMemory {
   return (address) => map.get(address);
 }
 
-function summary(result: OracleResult): string {
+function summary(result: AArch64Result): string {
   switch (result.kind) {
     case 'mapped':
       return `0x${result.pa.toString(16)} level ${result.level}`;
@@ -96,7 +100,7 @@ function summary(result: OracleResult): string {
 }
 
 /** What a single page or block allows: r w x for EL1, then for EL0. */
-function rights(walk: (access: OracleAccess) => OracleResult): string {
+function rights(walk: (access: OracleAccess) => AArch64Result): string {
   const letters = 'rwxrwx';
   return SIX.map((access, at) => (walk(access).kind === 'mapped' ? letters[at] : '-')).join('');
 }
@@ -104,14 +108,14 @@ function rights(walk: (access: OracleAccess) => OracleResult): string {
 describe('the register decoders of the AArch64 oracle', () => {
   it('T1: cuts a TCR_EL1 as Linux sets it', () => {
     assert.deepEqual(decodeTcrEl1(0x0000_0032_b550_3510n), {
-      t0sz: 16n,
+      t0sz: 16,
       epd0: false,
-      tg0: 0b00n,
-      t1sz: 16n,
+      tg0: 0b00,
+      t1sz: 16,
       a1: true,
       epd1: false,
-      tg1: 0b10n,
-      ips: 0b010n,
+      tg1: 0b10,
+      ips: 0b010,
       as: true,
       tbi0: true,
       tbi1: false,
@@ -130,11 +134,11 @@ describe('the register decoders of the AArch64 oracle', () => {
     for (const [name, at] of Object.entries({ ...flags, ...more })) {
       assert.deepEqual(decodeTcrEl1(1n << at), { ...none, [name]: true }, name);
     }
-    assert.deepEqual(decodeTcrEl1(0x3fn), { ...none, t0sz: 63n });
-    assert.deepEqual(decodeTcrEl1(0xc000n), { ...none, tg0: 3n });
-    assert.deepEqual(decodeTcrEl1(0x3f_0000n), { ...none, t1sz: 63n });
-    assert.deepEqual(decodeTcrEl1(0xc000_0000n), { ...none, tg1: 3n });
-    assert.deepEqual(decodeTcrEl1(0x7_0000_0000n), { ...none, ips: 7n });
+    assert.deepEqual(decodeTcrEl1(0x3fn), { ...none, t0sz: 63 });
+    assert.deepEqual(decodeTcrEl1(0xc000n), { ...none, tg0: 3 });
+    assert.deepEqual(decodeTcrEl1(0x3f_0000n), { ...none, t1sz: 63 });
+    assert.deepEqual(decodeTcrEl1(0xc000_0000n), { ...none, tg1: 3 });
+    assert.deepEqual(decodeTcrEl1(0x7_0000_0000n), { ...none, ips: 7 });
     // Cacheability, shareability and what later extensions added say nothing here.
     assert.deepEqual(decodeTcrEl1(0xf7ff_f808_3f00_3f40n), none);
   });
@@ -153,15 +157,15 @@ describe('the register decoders of the AArch64 oracle', () => {
   });
 
   it('T1: cuts a VTCR_EL2 as KVM sets it, and its 52-bit fields', () => {
-    const kvm = { t0sz: 24n, sl0: 1n, tg0: 0n, ps: 2n, ha: true, hd: false, ds: false, sl2: false };
+    const kvm = { t0sz: 24, sl0: 1, tg0: 0, ps: 2, ha: true, hd: false, ds: false, sl2: false };
     assert.deepEqual(decodeVtcrEl2(0x8002_3558n | (1n << 21n)), kvm);
     const none = decodeVtcrEl2(0n);
     assert.deepEqual(decodeVtcrEl2(1n << 22n), { ...none, hd: true });
     assert.deepEqual(decodeVtcrEl2(1n << 32n), { ...none, ds: true });
     assert.deepEqual(decodeVtcrEl2(1n << 33n), { ...none, sl2: true });
-    assert.deepEqual(decodeVtcrEl2(0x7_0000n), { ...none, ps: 7n });
-    assert.deepEqual(decodeVtcrEl2(0xc000n), { ...none, tg0: 3n });
-    assert.deepEqual(decodeVtcrEl2(0xc0n), { ...none, sl0: 3n });
+    assert.deepEqual(decodeVtcrEl2(0x7_0000n), { ...none, ps: 7 });
+    assert.deepEqual(decodeVtcrEl2(0xc000n), { ...none, tg0: 3 });
+    assert.deepEqual(decodeVtcrEl2(0xc0n), { ...none, sl0: 3 });
   });
 });
 
@@ -199,7 +203,7 @@ describe('the AArch64 stage 1 oracle: where a walk begins', () => {
 
   it('T1 T3: a T0SZ out of range is a translation fault of level 0, before anything is read', () => {
     const outside = '0x04 level 0 at undefined';
-    const t0sz = (tcr: bigint, processor: Partial<OracleProcessor> = {}) =>
+    const t0sz = (tcr: bigint, processor: Partial<AArch64Processor> = {}) =>
       summary(stage1(NOTHING, 0n, READ, { tcr: tcr | (6n << 32n), processor }));
     assert.equal(t0sz(15n), outside);
     assert.equal(t0sz((1n << 59n) | 11n), outside);
@@ -271,12 +275,12 @@ describe('the AArch64 stage 1 oracle: where a walk begins', () => {
   });
 
   it('T1: bits 5:2 of TTBR are address bits 51:48 in the 52-bit forms only', () => {
-    const at = (tcr: bigint, processor: Partial<OracleProcessor> = {}) =>
+    const at = (tcr: bigint, processor: Partial<AArch64Processor> = {}) =>
       summary(stage1(NOTHING, 0n, READ, { tcr, ttbr0: 0x4100_0000n | (0xan << 2n), processor }));
     assert.equal(at((6n << 32n) | (1n << 14n) | 16n), 'unreadable level 1 at a000041000000');
     assert.equal(at((5n << 32n) | (1n << 14n) | 16n), 'unreadable level 1 at 41000000');
     assert.equal(
-      at((6n << 32n) | (1n << 14n) | 16n, { lpa: false, paMax: 48n }),
+      at((6n << 32n) | (1n << 14n) | 16n, { lpa: false, paMax: 48 }),
       'unreadable level 1 at 41000000',
     );
     assert.equal(at((6n << 32n) | 16n), 'unreadable level 0 at 41000000');
@@ -381,7 +385,7 @@ describe('the AArch64 stage 1 oracle: walks worked out by hand', () => {
     assert.equal(summary(stage1(memory, 0xf_edcb_c123_4567n, READ, { tcr })), '0x3000041234567 level 2');
     assert.equal(summary(stage1(memory, 0xf_fc12_3456_789an, READ, { tcr })), '0x504123456789a level 1');
     // Without 52-bit physical addresses there is no block of 4 TiB.
-    const processor = { paMax: 48n, lpa: false };
+    const processor = { paMax: 48, lpa: false };
     assert.equal(
       summary(stage1(memory, 0xf_fc12_3456_789an, READ, { tcr, processor })),
       '0x05 level 1 at 41001ff8',
@@ -448,7 +452,7 @@ function rootEntry(
   descriptor: bigint,
   access: OracleAccess,
   setting: Setting = {},
-): OracleResult {
+): AArch64Result {
   return stage1(entries([0x4100_0000n, descriptor]), 0n, access, { ...setting, tcr });
 }
 
@@ -458,7 +462,7 @@ function tableAndPage(
   page: bigint,
   access: OracleAccess,
   setting: Setting = {},
-): OracleResult {
+): AArch64Result {
   const memory = entries([0x4100_0000n, 0x4100_1003n | table], [0x4100_1000n, 0x5003n | page]);
   return stage1(memory, 0n, access, { tcr: ROOT[2], ...setting });
 }
@@ -494,7 +498,7 @@ describe('the AArch64 stage 1 oracle: descriptors and their faults', () => {
     const sixtyFour = 1n << 14n;
     assert.equal(low(sixtyFour | 22n), '0x0 level 2');
     assert.equal(low(sixtyFour | 21n), '0x0 level 1');
-    assert.equal(low(sixtyFour | 21n, { processor: { paMax: 48n } }), '0x05 level 1 at 41000000');
+    assert.equal(low(sixtyFour | 21n, { processor: { paMax: 48 } }), '0x05 level 1 at 41000000');
     assert.equal(low(sixtyFour | 35n), '0x07 level 3 at 41000000');
   });
 
@@ -513,7 +517,7 @@ describe('the AArch64 stage 1 oracle: descriptors and their faults', () => {
       assert.deepEqual(last.reads, []);
     }
     // Not more than the processor has, whatever IPS says, and 52 bits at most.
-    const processor = { paMax: 40n };
+    const processor = { paMax: 40 };
     assert.equal(
       summary(rootEntry(ROOT[2], (1n << 40n) | OPEN | 1n, READ, { processor })),
       '0x02 level 2 at 41000000',
@@ -755,7 +759,7 @@ describe('the AArch64 stage 1 oracle: rights', () => {
 });
 
 describe('the AArch64 stage 2 oracle: where a walk begins', () => {
-  const start = (vtcr: bigint, processor: Partial<OracleProcessor> = {}) =>
+  const start = (vtcr: bigint, processor: Partial<AArch64Processor> = {}) =>
     summary(stage2(NOTHING, 0n, READ, { vtcr, processor }));
   const refused = '0x04 level 0 at undefined';
   // [TG0, DS, SL2, SL0, first T0SZ, last T0SZ, level]: every pair outside is inconsistent or not to be used. The first is
@@ -806,18 +810,18 @@ describe('the AArch64 stage 2 oracle: where a walk begins', () => {
   });
 
   it('T1 T3: a processor with few address bits has few levels and few input bits', () => {
-    const four = (sl0: bigint, t0sz: bigint, paMax: bigint) =>
+    const four = (sl0: bigint, t0sz: bigint, paMax: number) =>
       start((5n << 16n) | (sl0 << 6n) | t0sz, { paMax, lpa: false, lpa2: false });
-    assert.equal(four(2n, 24n, 42n), refused);
-    assert.equal(four(2n, 24n, 44n), 'unreadable level 0 at 40000000');
-    assert.equal(four(1n, 24n, 40n), 'unreadable level 1 at 40000000');
-    assert.equal(four(1n, 23n, 40n), refused);
+    assert.equal(four(2n, 24n, 42), refused);
+    assert.equal(four(2n, 24n, 44), 'unreadable level 0 at 40000000');
+    assert.equal(four(1n, 24n, 40), 'unreadable level 1 at 40000000');
+    assert.equal(four(1n, 23n, 40), refused);
     const sixteen = (2n << 14n) | (2n << 6n) | 27n;
-    assert.equal(start(sixteen, { paMax: 40n }), refused);
-    assert.equal(start(sixteen, { paMax: 42n }), 'unreadable level 1 at 40000000');
+    assert.equal(start(sixteen, { paMax: 40 }), refused);
+    assert.equal(start(sixteen, { paMax: 42 }), 'unreadable level 1 at 40000000');
     const sixtyFour = (1n << 14n) | (2n << 6n) | 21n;
-    assert.equal(start(sixtyFour, { paMax: 42n }), refused);
-    assert.equal(start(sixtyFour, { paMax: 44n }), 'unreadable level 1 at 40000000');
+    assert.equal(start(sixtyFour, { paMax: 42 }), refused);
+    assert.equal(start(sixtyFour, { paMax: 44 }), 'unreadable level 1 at 40000000');
   });
 
   it('T1 T3: roots side by side: 40 bits with 4 KiB at level 1 are two tables', () => {
@@ -851,8 +855,8 @@ function rootEntry2(
   descriptor: bigint,
   access: OracleAccess,
   vtcr = 0n,
-  processor: Partial<OracleProcessor> = {},
-): OracleResult {
+  processor: Partial<AArch64Processor> = {},
+): AArch64Result {
   const word = vtcr | (5n << 16n) | 34n;
   return stage2(entries([0x4000_0000n, descriptor]), 0n, access, { vtcr: word, processor });
 }

@@ -1,6 +1,6 @@
 import { isGuestMemoryError } from '../core/index.ts';
 import { type ImageRange, isImageError, type MemoryImage } from '../image/index.ts';
-import type { Translation, Translator } from '../paging/index.ts';
+import type { OneStageTranslation, Translator } from '../paging/index.ts';
 import { ABSENCE } from './absence.ts';
 import type { DumpPiece } from './format/hex-dump.ts';
 import { hex } from './format/units.ts';
@@ -111,7 +111,7 @@ function pageEnd(gva: bigint, pageSize: number): bigint {
 }
 
 /** The first address that the same missing entry does not speak for. */
-function holeEnd(gva: bigint, translation: Translation, translator: Translator): bigint {
+function holeEnd(gva: bigint, translation: OneStageTranslation, translator: Translator): bigint {
   if (translation.kind === 'not-canonical') {
     const bits = BigInt(translator.format.addressBits);
     const upper = TOP - (1n << (bits - 1n));
@@ -122,7 +122,7 @@ function holeEnd(gva: bigint, translation: Translation, translator: Translator):
   return pageEnd(gva, 2 ** (level?.indexBit ?? 12));
 }
 
-function whyNotMapped(translation: Exclude<Translation, { kind: 'mapped' }>): string {
+function whyNotMapped(translation: Exclude<OneStageTranslation, { kind: 'mapped' }>): string {
   switch (translation.kind) {
     case 'not-canonical':
       return 'not canonical';

@@ -1,3 +1,4 @@
+import type { AccessFacts } from './architecture.ts';
 import { PagingError } from './paging-error.ts';
 
 /** Who wants to do what with a virtual address. */
@@ -75,3 +76,12 @@ export function accessCode(access: PageAccess): number {
   // EFLAGS.AC means nothing to paging in user mode: folding it away keeps the number of codes small.
   return access.user === true ? kind | USER_MODE : access.ac === true ? kind | ALIGNMENT_CHECK : kind;
 }
+
+/** An access code taken apart; `undefined` for a number that is none. */
+export function accessFacts(code: number): AccessFacts | undefined {
+  const kind = KIND_NAMES[code & 3];
+  if (kind === undefined) return undefined;
+  return { kind, user: (code & USER_MODE) !== 0, ac: (code & ALIGNMENT_CHECK) !== 0 };
+}
+
+const KIND_NAMES = ['read', 'write', 'execute'] as const;

@@ -59,6 +59,15 @@ export class BufferTables implements TableOps<number> {
     return true;
   }
 
+  /** The buffer is being prepared and nobody else's: a comparison and a store are enough. */
+  compareExchangeEntry(addr: number, expected: bigint, desired: bigint, size: 4 | 8): boolean | undefined {
+    const found = this.readEntry(addr, size);
+    if (found === undefined) return undefined;
+    if (found !== expected) return false;
+    this.writeEntry(addr, desired, size);
+    return true;
+  }
+
   toPhys(addr: number): number {
     return addr;
   }

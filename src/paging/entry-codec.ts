@@ -1,25 +1,18 @@
 import { physical } from './bits.ts';
-import type { LevelFormat, PagingFormat } from './format.ts';
+import type { AttributeName, LevelFormat, PagingFormat } from './format.ts';
 import type { Level } from './level.ts';
-import { EXECUTE, USER, WRITE } from './rights.ts';
+import { RIGHT_BITS } from './rights.ts';
 
 /** What a leaf says besides its address. Flags are 0 or 1. */
-export interface LeafAttributes {
-  /** Rights code of this entry alone. */
+export interface LeafAttributes extends Readonly<Record<AttributeName, number>> {
+  /** Rights code of this entry alone; rights that the format has no bit for are 0. */
   readonly rights: number;
-  /** Index into the page attribute table, 0 to 7. */
-  readonly memoryType: number;
-  readonly global: number;
-  readonly accessed: number;
-  readonly dirty: number;
-  /** 0 to 15. */
-  readonly protectionKey: number;
 }
 
 /** One bit of an attribute and the bit of the entry that holds it. */
 export interface LeafField {
   readonly attribute: keyof LeafAttributes;
-  /** Value of the attribute's bit: 1, 2, 4 or 8. */
+  /** Value of the attribute's bit: 1, 2, 4 ... */
   readonly value: number;
   /** Bit of the entry, 0 to 63. */
   readonly bit: number;
@@ -28,44 +21,26 @@ export interface LeafField {
 }
 
 /**
- * Where the attributes of a leaf stand. Encoding and decoding both go through this one list, so that they cannot
- * come apart.
+ * Where the rights and attributes of a leaf stand. Encoding and decoding both go through this one list, so that they
+ * cannot come apart.
  */
 export function leafFields(format: PagingFormat, level: LevelFormat): readonly LeafField[] {
-  const { entry } = format;
-  const fields: LeafField[] = [];
-  const add = (
-    attribute: keyof LeafAttributes,
-    value: number,
-    bit: number | undefined,
-    inverted = false,
-  ): void => {
-    if (bit !== undefined) fields.push({ attribute, value, bit, inverted });
-  };
-  add('rights', WRITE, entry.write);
-  add('rights', USER, entry.user);
-  add('rights', EXECUTE, entry.noExecute, true);
-  add('memoryType', 1, entry.writeThrough);
-  add('memoryType', 2, entry.cacheDisable);
-  add('memoryType', 4, level.pat);
-  add('global', 1, entry.global);
-  add('accessed', 1, entry.accessed);
-  add('dirty', 1, entry.dirty);
-  for (let i = 0; i < 4; i++)
-    add('protectionKey', 1 << i, entry.protectionKey === undefined ? undefined : entry.protectionKey + i);
-  return fields;
+  const rights = format.rights.map(({ right, bit, inverted = false }) => ({
+    attribute: 'rights' as const,
+    value: RIGHT_BITS[right],
+    bit,
+    inverted,
+  }));
+  const attributes = [...format.attributes, ...(level.attributes ?? [])].flatMap(
+    ({ attribute, from, bits, to = 0, inverted = false }) =>
+      Array.from({ length: bits }, (_, i) => ({ attribute, value: 2 ** (to + i), bit: from + i, inverted })),
+  );
+  return [...rights, ...attributes];
 }
 
-/** The attributes of a leaf that stands in a level. Bits that the format does not have read as 0, execute as 1. */
+/** The rights and attributes of a leaf that stands in a level. Bits that the format does not have read as 0. */
 export function decodeLeaf(level: Level, lo: number, hi: number): LeafAttributes {
-  const attributes = {
-    rights: level.impliedRights,
-    memoryType: 0,
-    global: 0,
-    accessed: 0,
-    dirty: 0,
-    protectionKey: 0,
-  };
+  const attributes = { rights: 0, memoryType: 0, global: 0, accessed: 0, dirty: 0, protectionKey: 0 };
   for (const { attribute, value, bit, inverted } of level.fields) {
     const set = ((bit < 32 ? lo >>> bit : hi >>> (bit - 32)) & 1) !== 0;
     if (set !== inverted) attributes[attribute] |= value;
@@ -73,15 +48,16 @@ export function decodeLeaf(level: Level, lo: number, hi: number): LeafAttributes
   return attributes;
 }
 
-/** A present leaf for a level, as two unsigned halves: bits 31:0 and 63:32. `gpaLo` and `gpaHi` are its address. */
+/** A leaf for a level, as two unsigned halves: bits 31:0 and 63:32. `gpaLo` and `gpaHi` are its address. */
 export function encodeLeaf(
   level: Level,
   gpaLo: number,
   gpaHi: number,
   attributes: LeafAttributes,
 ): { readonly lo: number; readonly hi: number } {
-  let lo = level.presentLeaf | (gpaLo & level.leafAddressLo) | ((gpaHi & level.foldMask) << level.foldShift);
-  let hi = gpaHi & level.leafAddressHi;
+  const { newLeaf } = level.format;
+  let lo = newLeaf.lo | level.leafAddress.entryLo(gpaLo, gpaHi);
+  let hi = newLeaf.hi | level.leafAddress.entryHi(gpaHi);
   for (const { attribute, value, bit, inverted } of level.fields) {
     if (((attributes[attribute] & value) !== 0) === inverted) continue;
     if (bit < 32) lo |= 1 << bit;
@@ -92,8 +68,5 @@ export function encodeLeaf(
 
 /** Physical address of the page that a leaf maps. */
 export function leafAddress(level: Level, lo: number, hi: number): number {
-  return physical(
-    lo & level.leafAddressLo,
-    (hi & level.leafAddressHi) | ((lo >>> level.foldShift) & level.foldMask),
-  );
+  return physical(level.leafAddress.addressLo(lo), level.leafAddress.addressHi(lo, hi));
 }

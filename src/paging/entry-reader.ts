@@ -1,3 +1,5 @@
+import { fromHalves } from './bits.ts';
+import { PagingError } from './paging-error.ts';
 import type { TableReadOps } from './table-ops.ts';
 
 /**
@@ -11,6 +13,20 @@ export interface EntryReader {
   begin(): void;
   /** Reads the entry at `hi:lo` into {@link entryHalves}; false where it cannot be read. */
   load(lo: number, hi: number): boolean;
+  /** Whether the last `load` failed because a second stage refused the address, and not because nothing is there. */
+  readonly blocked: boolean;
+  /**
+   * Puts `newHi:newLo` in the place of the entry at `hi:lo` if that is still `oldHi:oldLo`, in one step. False where it is
+   * another by now; `undefined` where it cannot be written.
+   */
+  replace(
+    lo: number,
+    hi: number,
+    oldLo: number,
+    oldHi: number,
+    newLo: number,
+    newHi: number,
+  ): boolean | undefined;
   /** False where it is known without reading that some of the `length` bytes at `hi:lo` cannot be read. */
   covers(lo: number, hi: number, length: number): boolean;
 }
@@ -31,6 +47,7 @@ export function storePhysical(halves: Int32Array, gpa: number): void {
 /** Reads through anybody's {@link TableReadOps}. */
 export class OpsEntryReader<TableAddr> implements EntryReader {
   readonly root: Int32Array = new Int32Array(2);
+  readonly blocked: boolean = false;
   private readonly tables: TableReadOps<TableAddr>;
   private readonly size: 4 | 8;
 
@@ -54,6 +71,23 @@ export class OpsEntryReader<TableAddr> implements EntryReader {
     entryHalves[0] = Number(entry & 0xffff_ffffn);
     entryHalves[1] = Number((entry >> 32n) & 0xffff_ffffn);
     return true;
+  }
+
+  replace(
+    lo: number,
+    hi: number,
+    oldLo: number,
+    oldHi: number,
+    newLo: number,
+    newHi: number,
+  ): boolean | undefined {
+    const { tables, size } = this;
+    if (tables.compareExchangeEntry === undefined) {
+      throw new PagingError('invalid', 'Cannot mark entries: these tables have no compareExchangeEntry');
+    }
+    const table = tables.fromPhys((hi >>> 0) * 0x1_0000_0000 + ((lo & TABLE_MASK) >>> 0));
+    const address = tables.entryAddr(table, lo & ~TABLE_MASK);
+    return tables.compareExchangeEntry(address, fromHalves(oldLo, oldHi), fromHalves(newLo, newHi), size);
   }
 
   covers(): boolean {

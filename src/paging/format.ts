@@ -1,82 +1,155 @@
+import type { Architecture } from './architecture.ts';
 import type { Mask64 } from './bits.ts';
+import type { FaultReason } from './fault-reason.ts';
+import type { RightName } from './rights.ts';
 
-/** Where a single attribute stands in an entry; `undefined` where the format has no such bit. */
-export interface EntryBits {
-  readonly present: number;
-  readonly write: number;
-  readonly user: number;
-  readonly writeThrough: number;
-  readonly cacheDisable: number;
+/** Bits of an entry that have a given value: `(entry & mask) === value`. */
+export interface Pattern {
+  readonly mask: Mask64;
+  readonly value: Mask64;
+}
+
+/**
+ * One thing that must not be so. A level's rules are looked at in their order, and the first that is broken is the
+ * fault. A rule may depend on a control of the processor, by its name.
+ */
+export interface EntryRule {
+  readonly reason: FaultReason;
+  /** Broken where any of these bits is set ... */
+  readonly anyOf?: Mask64;
+  /** ... or where the entry looks like this ... */
+  readonly pattern?: Pattern;
+  /** ... or where the address in the entry is wider than the processor's physical addresses. */
+  readonly tooWide?: true;
+  /** In force only while this control is on. */
+  readonly when?: string;
+  /** In force only while this control is off. */
+  readonly unless?: string;
+}
+
+/** Bits of an entry that are bits of an address: `bits` of them, from bit `from` of the entry to bit `to` of the address. */
+export interface AddressField {
+  readonly from: number;
+  readonly bits: number;
+  readonly to: number;
+}
+
+/** Where one bit of a right stands. */
+export interface RightField {
+  readonly right: RightName;
+  /** Bit of a leaf. */
+  readonly bit: number;
+  /** The leaf denies with a 1 what the right grants. */
+  readonly inverted?: true;
+  /**
+   * Bit with which the tables above take the right away from everything below: one of the lower half that grants with a
+   * 1, or one of the upper half that denies with a 1. Absent: tables have no say.
+   */
+  readonly tableBit?: number;
+  /** A second bit of a leaf that grants the right by itself, while the control `when` is on. */
+  readonly or?: { readonly bit: number; readonly when: string };
+}
+
+/** An attribute of a leaf other than rights and address. */
+export type AttributeName = 'memoryType' | 'global' | 'accessed' | 'dirty' | 'protectionKey';
+
+/** Bits of a leaf that hold an attribute: `bits` of them from bit `from`, to bit `to` (default 0) of the attribute. */
+export interface AttributeField {
+  readonly attribute: AttributeName;
+  readonly from: number;
+  readonly bits: number;
+  readonly to?: number;
+  /** A 0 in the entry is a 1 of the attribute. */
+  readonly inverted?: true;
+}
+
+/** How use leaves its marks in entries. */
+export interface Marks {
+  /** Bit that is set in a leaf when it is used. */
   readonly accessed: number;
-  /** In leaves only. */
-  readonly dirty: number;
-  /** Page size: in an entry above the last level, says that it is a leaf. */
-  readonly large: number;
-  /** In leaves only. */
-  readonly global: number;
-  readonly noExecute: number | undefined;
-  /** Lowest bit of the four-bit protection key, in leaves only. */
-  readonly protectionKey: number | undefined;
+  /** Whether tables on the way are marked as well. */
+  readonly tables: boolean;
+  /** Bit of a leaf that is set when it is written through ... */
+  readonly dirty?: {
+    readonly bit: number;
+    /** ... or cleared. */
+    readonly inverted?: true;
+    /** Only in leaves that have this bit. */
+    readonly where?: number;
+  };
+  /** Whether a mark that is missing is looked at after the rights, and not by a rule of the leaf. */
+  readonly afterRights?: true;
 }
 
-/** The features of a processor that change which bits of an entry mean something. */
-export type LargePageFeature = 'gigabytePages' | 'pse';
-
-/** When the `large` bit of an entry makes it a leaf. */
-export interface LargePages {
-  /** The feature that must be on; `undefined`: always on. */
-  readonly feature: LargePageFeature | undefined;
-  /** What the bit is while the feature is off. */
-  readonly otherwise: 'reserved' | 'ignored';
+/** A page that is larger than its level's, or otherwise special, made by a leaf that looks like `pattern`. */
+export interface SpecialLeaf {
+  readonly pattern: Pattern;
+  /** The leaf's page has 2^pageBits bytes. */
+  readonly pageBits: number;
+  readonly address: readonly AddressField[];
 }
 
-/** One level of tables: where its index comes from, what its entries may be, and which of their bits are reserved. */
+/** One level of tables: where its index comes from, what its entries may be, and what they must not be. */
 export interface LevelFormat {
-  /** 1 is the last level, counted upwards as x86 manuals do: PT 1, PD 2, PDPT 3, PML4 4, PML5 5. */
+  /** As the architecture numbers it: on x86 the last is 1, on RISC-V 0, on AArch64 3. */
   readonly level: number;
   /** Name of an entry in the manual: `PML4E`, `PDPTE`, `PDE`, `PTE`. */
   readonly entry: string;
   /** Lowest bit of the index in the virtual address; a leaf here maps 2^indexBit bytes. */
   readonly indexBit: number;
   readonly indexBits: number;
-  /** Where leaves may stand: nowhere here, here by the `large` bit, or every entry is one. */
-  readonly leaf: 'never' | LargePages | 'always';
-  /** Bit of a leaf that is bit 2 of the memory type's index. */
-  readonly pat: number | undefined;
-  /** Whether entries carry rights and an accessed bit (PAE's PDPTE does not). */
-  readonly hasRights: boolean;
+  /** What an entry looks like that points to a table; what does not is a leaf. */
+  readonly table: 'always' | 'never' | Pattern;
+  /** The control that has to be on for leaves; while it is off every entry points to a table. */
+  readonly leavesNeed?: string;
+  /** Whether tables of this level have the bits of `RightField.tableBit`. PAE's PDPTE does not. Default true. */
+  readonly tableRights?: boolean;
   /** Whether the processor keeps these entries in registers from the moment the root is loaded (PAE's PDPTE). */
-  readonly loadedWithRoot: boolean;
-  /** Bits of the address in a leaf that stand where they belong. */
-  readonly leafAddress: Mask64;
-  /** Address bits 32 and up that stand elsewhere in a leaf: PSE-36 keeps address bits 39:32 in entry bits 20:13. */
-  readonly leafHighAddress: { readonly bit: number; readonly bits: number } | undefined;
-  /** Bits that must be 0 in an entry that points to a table. */
-  readonly tableReserved: Mask64;
-  /** Bits that must be 0 in a leaf. */
-  readonly leafReserved: Mask64;
-  /** Bits from MAXPHYADDR up to this one must be 0 as well; `undefined` where no address bit can reach so far. */
-  readonly physicalReservedTo: number | undefined;
+  readonly loadedWithRoot?: true;
+  /** What must not be so in any entry ... */
+  readonly rules: readonly EntryRule[];
+  /** ... then in one that points to a table ... */
+  readonly tableRules: readonly EntryRule[];
+  /** ... or in a leaf. */
+  readonly leafRules: readonly EntryRule[];
+  /** Where a leaf's address stands; empty where no leaf can be. */
+  readonly leafAddress: readonly AddressField[];
+  readonly specialLeaf?: SpecialLeaf;
+  /** Attributes that leaves of this level alone have. */
+  readonly attributes?: readonly AttributeField[];
+  /** The bits that make an entry a usable leaf and nothing else, for building. */
+  readonly newLeaf: Mask64;
+  /** The bits that make an entry a table through which everything is allowed, for building. */
+  readonly newTable: Mask64;
 }
 
-/** The translation tables of one paging mode, as plain data: one walker and one builder read all of them. */
+/**
+ * The translation tables of one paging mode, as plain data: one walker, one lister and one builder read all of them.
+ */
 export interface PagingFormat {
-  readonly name: 'x86-32' | 'x86-pae' | 'x86-4level' | 'x86-5level';
+  /** Short and without spaces: `x86-4level`, `riscv-sv39`. */
+  readonly name: string;
   /** For people: `x86-64 4-level`. */
   readonly title: string;
+  readonly architecture: Architecture;
   /** Width of a virtual address in bits. */
   readonly addressBits: number;
-  /** Whether the bits above a virtual address repeat its topmost one (canonical form); else they are 0. */
-  readonly signExtended: boolean;
+  /** What the bits above are: a repetition of the topmost one (canonical form), zeros, or ones. */
+  readonly upperBits: 'signed' | 'zeros' | 'ones';
   /** Bytes in an entry. */
   readonly entrySize: 4 | 8;
-  /** Bits of the root register (CR3) that are the root table's address; the others are flags and PCID. */
+  /** Bits of the root register (CR3 and its like) that are the root table's address, where they belong. */
   readonly root: Mask64;
-  /** Bits of the address in an entry that points to a table. */
-  readonly tableAddress: Mask64;
-  /** Largest physical address width that entries of this format can hold. */
+  /** Where the address stands in an entry that points to a table. */
+  readonly tableAddress: readonly AddressField[];
+  /** Bytes in a table other than the root, and what it is aligned to. */
+  readonly tableSize: number;
+  /** Largest physical address width that entries of this format can hold; at most 53. */
   readonly physicalBits: number;
-  readonly entry: EntryBits;
+  readonly rights: readonly RightField[];
+  readonly attributes: readonly AttributeField[];
+  /** Absent: entries are not marked. */
+  readonly marks?: Marks;
   /** Root first. */
   readonly levels: readonly LevelFormat[];
 }

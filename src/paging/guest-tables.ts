@@ -2,7 +2,7 @@ import { type GuestMemory, hex } from '../core/index.ts';
 import { physical } from './bits.ts';
 import { type EntryReader, storePhysical } from './entry-reader.ts';
 import type { FrameSource } from './frames.ts';
-import { checkNotThere, MemoryEntryReader } from './memory-entry-reader.ts';
+import { checkNotThere, MemoryEntryReader, replaceEntry } from './memory-entry-reader.ts';
 import { PagingError } from './paging-error.ts';
 import type { TableOps } from './table-ops.ts';
 
@@ -70,6 +70,10 @@ export class GuestTables implements TableOps<number> {
     } catch (error) {
       return checkNotThere(error);
     }
+  }
+
+  compareExchangeEntry(addr: number, expected: bigint, desired: bigint, size: 4 | 8): boolean | undefined {
+    return replaceEntry(this.memory, addr, expected, desired, size);
   }
 
   toPhys(addr: number): number {

@@ -1,8 +1,30 @@
 export { ACCESS, accessCode, type PageAccess } from './access.ts';
 export type { AddressTranslator, PageTranslator, WalkedPage } from './address-translator.ts';
+export type {
+  AccessedDirty,
+  AccessFacts,
+  Architecture,
+  FaultFacts,
+  ProtectionKeys,
+  ResolvedControls,
+} from './architecture.ts';
 export type { Mask64 } from './bits.ts';
 export { BufferTables } from './buffer-tables.ts';
-export type { EntryBits, LargePageFeature, LargePages, LevelFormat, PagingFormat } from './format.ts';
+export type { PagingControls } from './controls.ts';
+export type { FaultReason } from './fault-reason.ts';
+export type {
+  AddressField,
+  AttributeField,
+  AttributeName,
+  EntryRule,
+  LevelFormat,
+  Marks,
+  PagingFormat,
+  Pattern,
+  RightField,
+  SpecialLeaf,
+} from './format.ts';
+export { FORMATS } from './formats.ts';
 export { FrameRange, type FrameSource } from './frames.ts';
 export { GuestTables, type GuestTablesOptions } from './guest-tables.ts';
 export { createRoot, type MapResult, map } from './map.ts';
@@ -17,15 +39,16 @@ export type {
 } from './mapping-record.ts';
 export { type MappingsOptions, mappings } from './mappings.ts';
 export { isPagingError, PagingError, type PagingErrorCode, type PagingErrorFacts } from './paging-error.ts';
-export { formatRights, type Rights } from './rights.ts';
+export { formatRights, type RightName, type Rights } from './rights.ts';
 export type { TableOps, TableReadOps } from './table-ops.ts';
 export { Tlb } from './tlb.ts';
 export {
   describeTranslation,
   type MappedTranslation,
   type NotCanonical,
+  type OneStageTranslation,
   type PageFault,
-  type PageFaultReason,
+  type SecondStageFault,
   type TableUnreadable,
   type Translation,
   type WalkStep,
@@ -34,5 +57,5 @@ export { type MemoryTranslatorInit, type TablesTranslatorInit, Translator } from
 export { VirtualMemory, type VirtualMemoryOptions } from './virtual-memory.ts';
 export type { WalkFault } from './walk-fault.ts';
 export type { X86Controls } from './x86-controls.ts';
-export { FORMATS, X86_4LEVEL, X86_5LEVEL, X86_32, X86_PAE } from './x86-formats.ts';
+export { X86_4LEVEL, X86_5LEVEL, X86_32, X86_FORMATS, X86_PAE } from './x86-formats.ts';
 export { type PagingMode, type PagingRegisters, pagingModeFromRegisters } from './x86-registers.ts';

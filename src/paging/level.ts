@@ -1,11 +1,19 @@
-import { bits, type Mask64, NONE, union } from './bits.ts';
+import type { ResolvedControls } from './architecture.ts';
+import { NONE } from './bits.ts';
 import { type LeafField, leafFields } from './entry-codec.ts';
-import type { LevelFormat, PagingFormat } from './format.ts';
-import { EXECUTE } from './rights.ts';
-import type { ResolvedControls } from './x86-controls.ts';
+import { breaks, type CompiledRule, compileRules, isOn, quickPattern } from './entry-rules.ts';
+import { FieldMover } from './field-mover.ts';
+import type { LevelFormat, PagingFormat, Pattern } from './format.ts';
+import { LEAF, SPECIAL_LEAF, TABLE } from './verdict.ts';
 
-/** Lowest address bit of the word that the indices of upper levels are taken from. */
+/** Lowest address bit of the word that the indices of upper levels are taken from, and of the one between. */
 export const UPPER_WORD = 27;
+export const MIDDLE_WORD = 16;
+
+/** Where a level's index is: in bits 31:0 of the address, in bits 58:27, or in bits 47:16. */
+export const LOWER = 0;
+export const UPPER = 1;
+export const MIDDLE = 2;
 
 /**
  * One level of a format, compiled for given controls: what the description says, as 32-bit integers in the fields
@@ -16,109 +24,142 @@ export class Level {
   readonly format: LevelFormat;
   /** The level below; the last level names itself, so that the field always holds a Level. */
   readonly next: Level;
+  /** What a special leaf makes of this level: itself where there are none. */
+  readonly special: Level;
   /** Where the trace of a walk keeps the entry of this level: 0 for the root's, then 2, 4 ... */
   readonly slot: number;
-  /**
-   * Byte offset of an entry = (word >> indexShift) & offsetMask, where the word is bits 58:27 of the address if
-   * `indexInUpper` is 1, else bits 31:0. One of the two holds the whole index of any level of any format.
-   */
+  /** Byte offset of an entry = (word >> indexShift) & offsetMask, where the word is the one that `word` says. */
   readonly indexShift: number;
-  readonly indexInUpper: number;
+  readonly word: number;
   readonly offsetMask: number;
   /**
-   * An entry points to a table, and breaks no rule, exactly where `lo & tableTestLo` is `tableTestValue` and
-   * `hi & tableTestHi` is 0: one look for the common case. What fails it is a leaf or a fault.
+   * An entry points to a table, and breaks no rule, where `lo & tableTestLo` is `tableTestValue` and `hi & tableTestHi` is
+   * 0: one look for the common case. The same for a leaf. What fails both is for {@link judge}.
    */
   readonly tableTestLo: number;
   readonly tableTestHi: number;
   readonly tableTestValue: number;
-  /** A present entry with any of these bits is a leaf. */
-  readonly leafMask: number;
-  readonly leafReservedLo: number;
-  readonly leafReservedHi: number;
+  readonly leafTestLo: number;
+  readonly leafTestHi: number;
+  readonly leafTestValue: number;
+  /** Where leaves keep their address. */
+  readonly leafAddress: FieldMover;
   readonly leafAddressLo: number;
   readonly leafAddressHi: number;
   /** Upper address bits of a leaf that are kept in its lower half (PSE-36); the mask is 0 elsewhere. */
   readonly foldShift: number;
   readonly foldMask: number;
-  /** Rights bits that an entry of this level has no say in. */
+  /** Rights bits of the lower half that tables of this level have no say in. */
   readonly noRights: number;
   /** Bits of the address within a leaf of this level. */
   readonly pageMask: number;
-  /** Bytes that a leaf of this level maps. */
+  readonly pageMaskHi: number;
+  /** A leaf of this level maps 2^pageBits bytes. */
+  readonly pageBits: number;
   readonly pageSize: number;
-  /** For building and reporting: where the attributes of a leaf stand. */
+  /** For building and reporting: where the rights and attributes of a leaf stand. */
   readonly fields: readonly LeafField[];
-  /** Bits of a leaf that say what kind of memory it maps and whether globally: all in the lower half. */
-  readonly attributeMask: number;
-  /** Rights that no bit of this format can deny. */
-  readonly impliedRights: number;
-  /** The bits that make an entry a present leaf, and a present table with every right and already accessed. */
-  readonly presentLeaf: number;
-  readonly presentTable: number;
+  /** Bits of a leaf that say what kind of memory it maps and whether globally. */
+  readonly attributeMaskLo: number;
+  readonly attributeMaskHi: number;
+  private readonly isTable: Pattern | undefined;
+  private readonly isSpecial: Pattern | undefined;
+  private readonly tableRules: readonly CompiledRule[];
+  private readonly leafRules: readonly CompiledRule[];
 
-  constructor(format: PagingFormat, level: LevelFormat, next: Level | undefined, controls: ResolvedControls) {
-    const { entry, entrySize } = format;
-    const { leafBit, tableReserved, leafReserved } = levelRules(format, level, controls);
-    const present = 1 << entry.present;
-    const fold = level.leafHighAddress;
-    const shift = level.indexBit - Math.log2(entrySize);
+  /** @param variant - the level is made for its special leaves */
+  constructor(
+    format: PagingFormat,
+    level: LevelFormat,
+    next: Level | undefined,
+    controls: ResolvedControls,
+    variant = false,
+  ) {
+    const { entrySize } = format;
+    const { indexBit, indexBits, specialLeaf } = level;
+    const width = Math.min(format.physicalBits, format.architecture.physicalBits(controls));
+    const onlyTables = level.table === 'always' || !isOn(controls, level.leavesNeed, true);
+    const address = variant && specialLeaf !== undefined ? specialLeaf.address : level.leafAddress;
     this.format = level;
     this.next = next ?? this;
     this.slot = format.levels.indexOf(level) * 2;
-    const upper = shift >= UPPER_WORD;
-    this.indexShift = upper ? shift - UPPER_WORD : shift;
-    this.indexInUpper = upper ? 1 : 0;
-    this.offsetMask = ((2 ** level.indexBits - 1) * entrySize) | 0;
-    this.leafMask = leafBit === undefined ? 0 : 1 << leafBit;
-    // Where every present entry is a leaf, the test is one that nothing passes.
-    const tables = this.leafMask !== present;
-    this.tableTestLo = tables ? present | this.leafMask | tableReserved.lo : 0;
-    this.tableTestHi = tables ? tableReserved.hi | 0 : 0;
-    this.tableTestValue = present;
-    this.leafReservedLo = leafReserved.lo | 0;
-    this.leafReservedHi = leafReserved.hi | 0;
-    this.leafAddressLo = level.leafAddress.lo | 0;
-    this.leafAddressHi = level.leafAddress.hi | 0;
-    this.foldShift = fold === undefined ? 0 : fold.bit;
-    this.foldMask = fold === undefined ? 0 : (2 ** fold.bits - 1) | 0;
-    this.noRights = level.hasRights ? 0 : (1 << entry.write) | (1 << entry.user);
-    this.pageMask = (2 ** level.indexBit - 1) | 0;
-    this.pageSize = 2 ** level.indexBit;
+    const bytesBit = Math.log2(entrySize);
+    this.word = indexBit + indexBits <= 32 ? LOWER : indexBit - bytesBit >= UPPER_WORD ? UPPER : MIDDLE;
+    const wordBit = this.word === LOWER ? 0 : this.word === UPPER ? UPPER_WORD : MIDDLE_WORD;
+    this.indexShift = indexBit - bytesBit - wordBit;
+    this.offsetMask = ((2 ** indexBits - 1) * entrySize) | 0;
+    this.isTable = onlyTables ? ANYTHING : level.table === 'never' ? undefined : (level.table as Pattern);
+    this.isSpecial = onlyTables ? undefined : specialLeaf?.pattern;
+    this.tableRules = compileRules(
+      [...level.rules, ...level.tableRules],
+      controls,
+      format.tableAddress,
+      width,
+    );
+    this.leafRules = compileRules([...level.rules, ...level.leafRules], controls, address, width);
+
+    const avoided = [this.isTable, this.isSpecial].filter((pattern) => pattern !== undefined);
+    const table = this.isTable === undefined ? undefined : quickPattern(this.isTable, this.tableRules, []);
+    const leaf = onlyTables ? undefined : quickPattern(ANYTHING, this.leafRules, avoided);
+    this.tableTestLo = table === undefined ? 0 : table.mask.lo | 0;
+    this.tableTestHi = table === undefined ? 0 : table.mask.hi | 0;
+    this.tableTestValue = table === undefined ? NEVER : table.value.lo | 0;
+    this.leafTestLo = leaf === undefined ? 0 : leaf.mask.lo | 0;
+    this.leafTestHi = leaf === undefined ? 0 : leaf.mask.hi | 0;
+    this.leafTestValue = leaf === undefined ? NEVER : leaf.value.lo | 0;
+
+    this.leafAddress = new FieldMover(address);
+    this.leafAddressLo = this.leafAddress.lo;
+    this.leafAddressHi = this.leafAddress.hi;
+    this.foldShift = this.leafAddress.foldShift;
+    this.foldMask = this.leafAddress.foldMask;
+    this.noRights = level.tableRights === false ? -1 : 0;
+    this.pageBits = variant && specialLeaf !== undefined ? specialLeaf.pageBits : indexBit;
+    this.pageSize = 2 ** this.pageBits;
+    this.pageMask = (2 ** this.pageBits - 1) | 0;
+    this.pageMaskHi = this.pageBits > 32 ? (2 ** (this.pageBits - 32) - 1) | 0 : 0;
     this.fields = leafFields(format, level);
-    this.attributeMask = this.fields
-      .filter(({ attribute }) => attribute === 'memoryType' || attribute === 'global')
-      .reduce((mask, { bit }) => mask | (1 << bit), 0);
-    this.impliedRights = entry.noExecute === undefined ? EXECUTE : 0;
-    this.presentLeaf = present | this.leafMask;
-    const usable = (1 << entry.write) | (1 << entry.user) | (1 << entry.accessed);
-    this.presentTable = level.hasRights ? present | usable : present;
+    const kind = this.fields.filter(({ attribute }) => attribute === 'memoryType' || attribute === 'global');
+    this.attributeMaskLo = kind.reduce((mask, { bit }) => (bit < 32 ? mask | (1 << bit) : mask), 0);
+    this.attributeMaskHi = kind.reduce((mask, { bit }) => (bit < 32 ? mask : mask | (1 << (bit - 32))), 0);
+    this.special =
+      variant || specialLeaf === undefined ? this : new Level(format, level, next, controls, true);
+  }
+
+  /**
+   * What an entry is, by the rules as they are described: the first that is broken in their order, else a table, a leaf
+   * or a special leaf. The quick tests are drawn from the same rules and answer most cases without it.
+   */
+  judge(lo: number, hi: number): number {
+    const table = this.isTable !== undefined && matches(this.isTable, lo, hi);
+    for (const rule of table ? this.tableRules : this.leafRules) {
+      if (breaks(rule, lo, hi)) return rule.verdict;
+    }
+    if (table) return TABLE;
+    return this.isSpecial !== undefined && matches(this.isSpecial, lo, hi) ? SPECIAL_LEAF : LEAF;
+  }
+
+  /** Byte offset within its table of the entry for the address `hi:lo`. */
+  offsetOf(lo: number, hi: number): number {
+    const word =
+      this.word === LOWER
+        ? lo
+        : this.word === UPPER
+          ? (hi << (32 - UPPER_WORD)) | (lo >>> UPPER_WORD)
+          : (hi << (32 - MIDDLE_WORD)) | (lo >>> MIDDLE_WORD);
+    return (word >>> this.indexShift) & this.offsetMask;
+  }
+
+  /** Whether an entry is all rules' idea of a leaf of this level. */
+  get hasLeaves(): boolean {
+    return this.isTable !== ANYTHING;
   }
 }
 
-/** Which bit makes a leaf and which bits are reserved, once the controls are known. */
-function levelRules(
-  format: PagingFormat,
-  level: LevelFormat,
-  controls: ResolvedControls,
-): { leafBit: number | undefined; tableReserved: Mask64; leafReserved: Mask64 } {
-  const { entry } = format;
-  const common = union(
-    level.physicalReservedTo === undefined || level.leafHighAddress !== undefined
-      ? NONE
-      : bits(level.physicalReservedTo, controls.maxPhyAddr),
-    entry.noExecute === undefined || controls.nxe ? NONE : bits(entry.noExecute),
-  );
-  const tableReserved = union(common, level.tableReserved);
-  const fold = level.leafHighAddress;
-  const foldReserved =
-    fold === undefined ? NONE : bits(fold.bit + fold.bits - 1, fold.bit + controls.maxPhyAddr - 32);
-  const leafReserved = union(common, level.leafReserved, foldReserved);
-  if (level.leaf === 'always') return { leafBit: entry.present, tableReserved, leafReserved };
-  if (level.leaf === 'never') return { leafBit: undefined, tableReserved, leafReserved };
-  const { feature, otherwise } = level.leaf;
-  if (feature === undefined || controls[feature])
-    return { leafBit: entry.large, tableReserved, leafReserved };
-  const large = otherwise === 'reserved' ? bits(entry.large) : NONE;
-  return { leafBit: undefined, tableReserved: union(tableReserved, large), leafReserved };
+/** Of no masked value is this the result where the mask is 0: a test that nothing passes. */
+const NEVER = 1;
+const ANYTHING: Pattern = { mask: NONE, value: NONE };
+
+function matches({ mask, value }: Pattern, lo: number, hi: number): boolean {
+  return (((lo & mask.lo) ^ value.lo) | ((hi & mask.hi) ^ value.hi)) === 0;
 }

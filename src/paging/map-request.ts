@@ -1,14 +1,14 @@
 import { hex } from '../core/index.ts';
 import type { CompiledFormat } from './compiled-format.ts';
+import type { PagingControls } from './controls.ts';
 import type { PagingFormat } from './format.ts';
 import { PagingError, type PagingErrorCode } from './paging-error.ts';
 import { isCanonical, pageOf, upperHalf } from './virtual-range.ts';
-import type { X86Controls } from './x86-controls.ts';
 
 /** What {@link map} is to do. Addresses and lengths are multiples of 4 KiB. */
 export interface MapRequest {
   readonly format: PagingFormat;
-  readonly controls?: X86Controls;
+  readonly controls?: PagingControls;
   readonly gva: bigint;
   readonly gpa: number;
   /** Bytes. */
@@ -56,21 +56,21 @@ export function checkRequest(compiled: CompiledFormat, request: MapRequest): voi
   if (!isCanonical(format, gva) || length / 4096 > end - first) {
     throw fail('not-canonical', `wanted a range within ${format.addressBits}-bit addresses`);
   }
-  const width = Math.min(controls.maxPhyAddr, format.physicalBits);
+  const width = compiled.physicalBits;
   if (gpa + length > 2 ** width) throw fail('invalid', `wanted physical addresses of at most ${width} bits`);
   if (!isIntegerUpTo(memoryType, 7))
     throw fail('invalid', `current memory type ${memoryType}, wanted 0 to 7`);
-  const keys = format.entry.protectionKey === undefined ? 0 : 15;
+  const keys = format.attributes.some(({ attribute }) => attribute === 'protectionKey') ? 15 : 0;
   if (!isIntegerUpTo(protectionKey, keys)) {
     throw fail('invalid', `current protection key ${protectionKey}, wanted 0 to ${keys}`);
   }
   if (!(maxPageSize >= 4096))
     throw fail('invalid', `current largest page ${maxPageSize}, wanted at least 4096 bytes`);
-  const deniesExecution = format.entry.noExecute !== undefined && controls.nxe;
+  const deniesExecution = compiled.deniesExecution && controls['nxe'] !== false;
   if (request.execute !== true && !deniesExecution) {
     throw fail(
       'invalid',
-      `${format.title} cannot deny execution${format.entry.noExecute === undefined ? '' : ' without EFER.NXE'}, wanted execute: true`,
+      `${format.title} cannot deny execution${compiled.deniesExecution ? ' without EFER.NXE' : ''}, wanted execute: true`,
     );
   }
 }

@@ -1,13 +1,14 @@
 import { hex } from '../core/index.ts';
-import { fromHalves } from './bits.ts';
+import { fromHalves, physical } from './bits.ts';
 import { CompiledFormat } from './compiled-format.ts';
 import { encodeLeaf, type LeafAttributes, leafAddress } from './entry-codec.ts';
 import type { PagingFormat } from './format.ts';
 import type { Level } from './level.ts';
 import { checkRequest, type MapRequest, subject } from './map-request.ts';
 import { PagingError, type PagingErrorCode, type PagingErrorFacts } from './paging-error.ts';
-import { EXECUTE, USER, WRITE } from './rights.ts';
+import { EXECUTE, READ, SUPERVISOR_EXECUTE, USER, WRITE } from './rights.ts';
 import type { TableOps } from './table-ops.ts';
+import { LEAF, NOT_PRESENT, SPECIAL_LEAF, TABLE } from './verdict.ts';
 import { addressOf, pageOf } from './virtual-range.ts';
 
 /** What {@link map} did. x86 needs no invalidation for an entry that was not present before (SDM 3A, 5.10.4.3). */
@@ -109,12 +110,12 @@ class Mapping<TableAddr> {
   private reloadRoot = false;
 
   constructor(tables: TableOps<TableAddr>, compiled: CompiledFormat, request: MapRequest) {
-    const { write = false, execute = false, user = false, global = false } = request;
+    const { write = false, global = false } = request;
     this.tables = tables;
     this.compiled = compiled;
     this.request = request;
     this.attributes = {
-      rights: (write ? WRITE : 0) | (user ? USER : 0) | (execute ? EXECUTE : 0),
+      rights: rightsCode(compiled, request),
       memoryType: request.memoryType ?? 0,
       global: Number(global),
       accessed: Number(request.accessed ?? true),
@@ -164,23 +165,29 @@ class Mapping<TableAddr> {
     entryBase: number,
   ): void {
     const current = exists ? this.read(level, address, page) : 0n;
-    if ((current & PRESENT) !== 0n) {
-      this.checkTable(level, address, current, page);
-      const below = this.tables.fromPhys(Number(current & this.addressMask()));
+    const lo = Number(current & 0xffff_ffffn) | 0;
+    const hi = Number(current >> 32n) | 0;
+    const verdict = level.judge(lo, hi);
+    if (verdict !== NOT_PRESENT) {
+      this.checkTable(level, address, verdict, lo, hi, page);
+      const { tableAddress } = this.compiled;
+      const below = this.tables.fromPhys(
+        physical(tableAddress.addressLo(lo), tableAddress.addressHi(lo, hi)),
+      );
       this.fill(level.next, below, true, entryBase);
       return;
     }
     const gpa = this.request.gpa + (page - this.first) * 4096;
     const size = level.pageSize;
     const whole = page === entryBase && page + size / 4096 - 1 <= this.last;
-    if (level.leafMask !== 0 && whole && gpa % size === 0 && size <= this.maxPageSize) {
+    if (level.hasLeaves && whole && gpa % size === 0 && size <= this.maxPageSize) {
       this.write(address, exists, this.encode(level, gpa, page));
       this.leaves++;
       return;
     }
     const below = this.create(page);
     this.fill(level.next, below, false, entryBase);
-    this.write(address, exists, BigInt(this.tables.toPhys(below)) | BigInt(level.presentTable));
+    this.write(address, exists, this.encodeTable(level, this.tables.toPhys(below)));
     if (exists && level.format.loadedWithRoot) this.reloadRoot = true;
   }
 
@@ -193,15 +200,19 @@ class Mapping<TableAddr> {
   }
 
   /** An existing entry has to be a table through which everything that is asked for is allowed. */
-  private checkTable(level: Level, address: TableAddr, entry: bigint, page: number): void {
+  private checkTable(
+    level: Level,
+    address: TableAddr,
+    verdict: number,
+    lo: number,
+    hi: number,
+    page: number,
+  ): void {
     const gpa = this.tables.toPhys(address);
-    const lo = Number(entry & 0xffff_ffffn);
-    const hi = Number(entry >> 32n);
-    if ((lo & level.leafMask) !== 0) throw this.error('taken', 'it maps a page already', level, gpa, page);
-    if ((((lo & level.tableTestLo) ^ level.tableTestValue) | (hi & level.tableTestHi)) !== 0) {
-      throw this.error('malformed', 'it has reserved bits set', level, gpa, page);
-    }
-    if ((this.attributes.rights & ~this.compiled.rights(lo | level.noRights, hi)) !== 0) {
+    if (verdict === LEAF || verdict === SPECIAL_LEAF)
+      throw this.error('taken', 'it maps a page already', level, gpa, page);
+    if (verdict !== TABLE) throw this.error('malformed', 'it has reserved bits set', level, gpa, page);
+    if ((this.attributes.rights & ~this.compiled.inherited(lo | level.noRights, hi)) !== 0) {
       throw this.error('restricted', 'it does not allow what is asked', level, gpa, page);
     }
   }
@@ -218,8 +229,13 @@ class Mapping<TableAddr> {
       );
     }
     this.created.push(table);
-    const gpa = BigInt(this.tables.toPhys(table));
-    if ((gpa & ~this.addressMask()) !== 0n || gpa >> BigInt(this.compiled.controls.maxPhyAddr) !== 0n) {
+    const gpa = this.tables.toPhys(table);
+    const { tableAddress, physicalBits } = this.compiled;
+    const [gpaLo, gpaHi] = halves(gpa);
+    const entryLo = tableAddress.entryLo(gpaLo, gpaHi);
+    const entryHi = tableAddress.entryHi(gpaHi);
+    const kept = physical(tableAddress.addressLo(entryLo), tableAddress.addressHi(entryLo, entryHi));
+    if (kept !== gpa || gpa >= 2 ** physicalBits) {
       throw this.error(
         'invalid',
         `a table cannot be at ${hex(gpa)} in this format`,
@@ -238,10 +254,9 @@ class Mapping<TableAddr> {
 
   /** A leaf, checked by reading it back: an address that the format has no bits for does not survive. */
   private encode(level: Level, gpa: number, page: number): bigint {
-    const gpaHi = Math.floor(gpa / 0x1_0000_0000);
-    const { lo, hi } = encodeLeaf(level, gpa % 0x1_0000_0000, gpaHi, this.attributes);
-    const reserved = ((lo & level.leafReservedLo) | (hi & level.leafReservedHi)) !== 0;
-    if (reserved || leafAddress(level, lo, hi) !== gpa) {
+    const [gpaLo, gpaHi] = halves(gpa);
+    const { lo, hi } = encodeLeaf(level, gpaLo, gpaHi, this.attributes);
+    if (level.judge(lo, hi) !== LEAF || leafAddress(level, lo, hi) !== gpa) {
       throw this.error(
         'invalid',
         `a page of ${hex(level.pageSize)} bytes cannot be at ${hex(gpa)}`,
@@ -253,8 +268,14 @@ class Mapping<TableAddr> {
     return fromHalves(lo, hi);
   }
 
-  private addressMask(): bigint {
-    return fromHalves(this.compiled.tableAddressLo, this.compiled.tableAddressHi);
+  private encodeTable(level: Level, gpa: number): bigint {
+    const { newTable } = level.format;
+    const { tableAddress } = this.compiled;
+    const [gpaLo, gpaHi] = halves(gpa);
+    return fromHalves(
+      newTable.lo | tableAddress.entryLo(gpaLo, gpaHi),
+      newTable.hi | tableAddress.entryHi(gpaHi),
+    );
   }
 
   private error(
@@ -272,4 +293,14 @@ class Mapping<TableAddr> {
   }
 }
 
-const PRESENT = 1n;
+/** What is asked for, as a rights code of what the format has bits for. */
+function rightsCode(compiled: CompiledFormat, { write, execute, user }: MapRequest): number {
+  const code =
+    READ | (write === true ? WRITE : 0) | (execute === true ? EXECUTE : 0) | (user === true ? USER : 0);
+  return compiled.expressible(execute === true ? code | SUPERVISOR_EXECUTE : code);
+}
+
+/** A physical address as two 32-bit halves. */
+function halves(gpa: number): [number, number] {
+  return [(gpa % 0x1_0000_0000) | 0, Math.floor(gpa / 0x1_0000_0000)];
+}

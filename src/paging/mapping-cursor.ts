@@ -5,7 +5,7 @@ import { type EntryReader, entryHalves } from './entry-reader.ts';
 import type { Level } from './level.ts';
 import type { MappingRecord } from './mapping-record.ts';
 import { OpenRange, type RangeKind } from './open-range.ts';
-import { ALL_RIGHTS } from './rights.ts';
+import { LEAF, NOT_PRESENT, SPECIAL_LEAF, TABLE } from './verdict.ts';
 import { addressOf } from './virtual-range.ts';
 
 /** The options of an enumeration, all of them, with page numbers for addresses. */
@@ -32,8 +32,9 @@ interface Frame {
   base: number;
   tableLo: number;
   tableHi: number;
-  /** Rights that the entries above leave. */
-  inherited: number;
+  /** What the entries above leave: the AND of their lower halves, and the OR of the upper ones. */
+  andLo: number;
+  orHi: number;
   /** Every entry can be read; otherwise each is asked for before. */
   whole: boolean;
   index: number;
@@ -67,7 +68,7 @@ export class MappingCursor implements IterableIterator<MappingRecord> {
     reader.begin();
     const rootLo = (reader.root[0] ?? 0) & compiled.rootLo;
     const rootHi = (reader.root[1] ?? 0) & compiled.rootHi;
-    if (options.first <= options.last) this.enter(0, rootLo, rootHi, 0, ALL_RIGHTS);
+    if (options.first <= options.last) this.enter(0, rootLo, rootHi, 0, -1, 0);
   }
 
   [Symbol.iterator](): IterableIterator<MappingRecord> {
@@ -106,34 +107,44 @@ export class MappingCursor implements IterableIterator<MappingRecord> {
       !(frame.whole || reader.covers(entryAt, tableHi, compiled.format.entrySize)) ||
       !reader.load(entryAt, tableHi)
     ) {
-      this.add('table-unreadable', frame, page, physical(entryAt, tableHi), 0, 0, 0);
+      this.add('table-unreadable', level, frame, page, physical(entryAt, tableHi), 0, 0, 0);
       return;
     }
     const lo = (entryHalves[0] as number) | 0;
     const hi = (entryHalves[1] as number) | 0;
-    if ((lo & compiled.presentMask) === 0) {
-      // A gap: the range before it is complete, and need not wait for the next one.
-      this.flush();
-      return;
+    let verdict = TABLE;
+    if ((((lo & level.tableTestLo) ^ level.tableTestValue) | (hi & level.tableTestHi)) !== 0) {
+      const leaf = (((lo & level.leafTestLo) ^ level.leafTestValue) | (hi & level.leafTestHi)) === 0;
+      verdict = leaf ? LEAF : (lo | hi) === 0 ? NOT_PRESENT : level.judge(lo, hi);
     }
-    const rights = frame.inherited & compiled.rights(lo | level.noRights, hi);
-    if ((((lo & level.tableTestLo) ^ level.tableTestValue) | (hi & level.tableTestHi)) === 0) {
-      this.descend(
-        level.next,
-        lo & compiled.tableAddressLo,
-        hi & compiled.tableAddressHi,
-        base,
-        page,
-        rights,
-      );
-    } else if (
-      (lo & level.leafMask) === 0 ||
-      ((lo & level.leafReservedLo) | (hi & level.leafReservedHi)) !== 0
-    ) {
-      this.add('reserved', frame, page, physical(entryAt, tableHi), 0, 0, 0);
-    } else {
-      this.add('mapped', frame, page, leafAddress(level, lo, hi) + (page - base) * 4096, rights, lo, hi);
+    switch (verdict) {
+      case TABLE: {
+        const andLo = frame.andLo & (lo | level.noRights);
+        const { tableAddress } = compiled;
+        const address = tableAddress.addressLo(lo);
+        this.descend(level.next, address, tableAddress.addressHi(lo, hi), base, page, andLo, frame.orHi | hi);
+        return;
+      }
+      case LEAF:
+        this.addLeaf(level, frame, page, lo, hi);
+        return;
+      case SPECIAL_LEAF:
+        this.addLeaf(level.special, frame, page, lo, hi);
+        return;
+      case NOT_PRESENT:
+        // A gap: the range before it is complete, and need not wait for the next one.
+        this.flush();
+        return;
+      default:
+        this.add('reserved', level, frame, page, physical(entryAt, tableHi), 0, 0, 0);
     }
+  }
+
+  /** A leaf's page may be larger than what its entry covers (RISC-V's Svnapot). */
+  private addLeaf(level: Level, frame: Frame, page: number, lo: number, hi: number): void {
+    const rights = this.compiled.rights(frame.andLo, frame.orHi, lo, hi);
+    const offset = (page % (level.pageSize / 4096)) * 4096;
+    this.add('mapped', level, frame, page, leafAddress(level, lo, hi) + offset, rights, lo, hi);
   }
 
   /** Goes into a table, or notes that it was listed before. `page` is the first one that was asked for. */
@@ -143,17 +154,18 @@ export class MappingCursor implements IterableIterator<MappingRecord> {
     tableHi: number,
     base: number,
     page: number,
-    rights: number,
+    andLo: number,
+    orHi: number,
   ): void {
-    const { options } = this;
+    const { options, compiled } = this;
     const table = physical(tableLo, tableHi);
     const end = base + (this.frames[this.depth] as Frame).span - 1;
     if (!options.expandAliases) {
-      // A frame number has at most 40 bits: the three fit in a number.
-      const key = (table / 4096) * 64 + level.format.level * 8 + rights;
+      // A frame number has at most 41 bits: the three fit in a number.
+      const key = (table / 4096) * 256 + (this.depth + 1) * 32 + compiled.inherited(andLo, orHi);
       const listed = this.seen.get(key);
       if (listed !== undefined) {
-        const { format } = this.compiled;
+        const { format } = compiled;
         this.flush();
         this.ready.push({
           kind: 'alias',
@@ -168,10 +180,17 @@ export class MappingCursor implements IterableIterator<MappingRecord> {
       // Only what is listed from end to end can be referred to. At most two tables of each level are not.
       if (base >= options.first && end <= options.last) this.seen.set(key, base);
     }
-    this.enter(this.depth + 1, tableLo, tableHi, base, rights);
+    this.enter(this.depth + 1, tableLo, tableHi, base, andLo, orHi);
   }
 
-  private enter(depth: number, tableLo: number, tableHi: number, base: number, inherited: number): void {
+  private enter(
+    depth: number,
+    tableLo: number,
+    tableHi: number,
+    base: number,
+    andLo: number,
+    orHi: number,
+  ): void {
     const frame = this.frames[depth] as Frame;
     const { first, last } = this.options;
     const entries = 2 ** frame.level.format.indexBits;
@@ -179,7 +198,8 @@ export class MappingCursor implements IterableIterator<MappingRecord> {
     frame.base = base;
     frame.tableLo = tableLo;
     frame.tableHi = tableHi;
-    frame.inherited = inherited;
+    frame.andLo = andLo;
+    frame.orHi = orHi;
     frame.index = Math.max(0, Math.floor((first - base) / frame.span));
     frame.lastIndex = Math.min(entries - 1, Math.floor((last - base) / frame.span));
     frame.whole = this.reader.covers(tableLo, tableHi, entries * this.compiled.format.entrySize);
@@ -187,6 +207,7 @@ export class MappingCursor implements IterableIterator<MappingRecord> {
 
   private add(
     kind: RangeKind,
+    level: Level,
     frame: Frame,
     page: number,
     address: number,
@@ -194,11 +215,11 @@ export class MappingCursor implements IterableIterator<MappingRecord> {
     lo: number,
     hi: number,
   ): void {
-    const { level, span, base, index } = frame;
+    const { span, base, index } = frame;
     // The frame has moved on to the entry after this one.
     const count = Math.min(base + index * span - 1, this.options.last) - page + 1;
     const joins = this.options.coalesce || kind === 'table-unreadable';
-    if (joins && this.open?.join(kind, level, page, count, address, rights, lo) === true) return;
+    if (joins && this.open?.join(kind, level, page, count, address, rights, lo, hi) === true) return;
     this.flush();
     this.open = new OpenRange(this.compiled, kind, level, page, count, address, rights, lo, hi);
   }
@@ -221,7 +242,8 @@ function makeFrames(compiled: CompiledFormat): Frame[] {
       base: 0,
       tableLo: 0,
       tableHi: 0,
-      inherited: 0,
+      andLo: -1,
+      orHi: 0,
       whole: false,
       index: 0,
       lastIndex: -1,

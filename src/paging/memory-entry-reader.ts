@@ -1,5 +1,5 @@
-import { type GuestMemory, isGuestMemoryError } from '../core/index.ts';
-import { physical } from './bits.ts';
+import { type GuestMemory, isGuestMemoryError, u32, u64 } from '../core/index.ts';
+import { fromHalves, physical } from './bits.ts';
 import { type EntryReader, entryHalves } from './entry-reader.ts';
 
 // A constant of this module is known to the optimiser, an imported one is looked up every time.
@@ -12,6 +12,7 @@ const cell: BigUint64Array = new BigUint64Array(entryHalves.buffer);
  */
 export class MemoryEntryReader implements EntryReader {
   readonly root: Int32Array;
+  readonly blocked: boolean = false;
   private readonly memory: GuestMemory;
   private readonly size: 4 | 8;
 
@@ -53,8 +54,42 @@ export class MemoryEntryReader implements EntryReader {
     }
   }
 
+  replace(
+    lo: number,
+    hi: number,
+    oldLo: number,
+    oldHi: number,
+    newLo: number,
+    newHi: number,
+  ): boolean | undefined {
+    return replaceEntry(
+      this.memory,
+      physical(lo, hi),
+      fromHalves(oldLo, oldHi),
+      fromHalves(newLo, newHi),
+      this.size,
+    );
+  }
+
   covers(lo: number, hi: number, length: number): boolean {
     return this.memory.checkRange(physical(lo, hi), length);
+  }
+}
+
+/** See {@link EntryReader.replace}. */
+export function replaceEntry(
+  memory: GuestMemory,
+  gpa: number,
+  expected: bigint,
+  desired: bigint,
+  size: 4 | 8,
+): boolean | undefined {
+  try {
+    if (size === 8) return memory.compareExchange(u64, gpa, expected, desired) === expected;
+    return memory.compareExchange(u32, gpa, Number(expected), Number(desired)) === Number(expected);
+  } catch (error) {
+    checkNotThere(error);
+    return undefined;
   }
 }
 

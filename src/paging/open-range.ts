@@ -64,10 +64,13 @@ export class OpenRange {
     address: number,
     rights: number,
     lo: number,
+    hi: number,
   ): boolean {
     if (page !== this.nextPage || address !== this.nextAddress || level !== this.level || kind !== this.kind)
       return false;
-    if (rights !== this.rights || ((lo ^ this.lo) & level.attributeMask) !== 0) return false;
+    if (rights !== this.rights) return false;
+    if ((((lo ^ this.lo) & level.attributeMaskLo) | ((hi ^ this.hi) & level.attributeMaskHi)) !== 0)
+      return false;
     this.extend(count, address);
     return true;
   }
@@ -95,9 +98,9 @@ export class OpenRange {
           size,
           gpa: address,
           pageSize: level.pageSize,
-          rights: rightsOf(rights),
+          rights: rightsOf(compiled.complete(rights)),
           memoryType,
-          global: global !== 0 && compiled.controls.pge,
+          global: global !== 0 && compiled.format.architecture.global(compiled.controls),
         };
       }
       case 'table-unreadable':

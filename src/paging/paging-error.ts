@@ -5,6 +5,8 @@ export type PagingErrorCode =
   | 'not-canonical'
   | 'page-fault'
   | 'table-unreadable'
+  | 'second-stage'
+  | 'contended'
   | 'taken'
   | 'restricted'
   | 'malformed'

@@ -1,33 +1,51 @@
 /**
  * What the tables allow on a page, all levels taken together. Whether an access succeeds depends on the control
- * registers as well: a supervisor may write a read-only page while CR0.WP is clear.
+ * registers as well: on x86 a supervisor may write a read-only page while CR0.WP is clear.
  */
 export interface Rights {
   readonly read: boolean;
   readonly write: boolean;
+  /** Code may be fetched: by user mode where `user` is true and the two differ, else by supervisor mode. */
   readonly execute: boolean;
-  /** User mode may use the page; without it only supervisor mode. */
+  /** User mode may use the page; without it only supervisor mode. True in second stages that do not tell the two apart. */
   readonly user: boolean;
+  /** Supervisor mode may fetch code. The same as `execute`, but for AArch64, which has a bit for each. */
+  readonly supervisorExecute: boolean;
 }
+
+/** The names of {@link Rights}. */
+export type RightName = keyof Rights;
 
 /** Inside this room rights are a small integer, so that levels combine with one `&`. */
 export const WRITE = 1;
 export const USER = 2;
 export const EXECUTE = 4;
-export const ALL_RIGHTS: number = WRITE | USER | EXECUTE;
+export const READ = 8;
+export const SUPERVISOR_EXECUTE = 16;
+/** Rights codes are below this: a row of 32 bits tells which of them allow an access. */
+export const RIGHTS_CODES = 32;
 
-const ALL: readonly Rights[] = Array.from({ length: 8 }, (_, code) =>
+export const RIGHT_BITS: Readonly<Record<RightName, number>> = {
+  write: WRITE,
+  user: USER,
+  execute: EXECUTE,
+  read: READ,
+  supervisorExecute: SUPERVISOR_EXECUTE,
+};
+
+const ALL: readonly Rights[] = Array.from({ length: RIGHTS_CODES }, (_, code) =>
   Object.freeze({
-    read: true,
+    read: (code & READ) !== 0,
     write: (code & WRITE) !== 0,
     execute: (code & EXECUTE) !== 0,
     user: (code & USER) !== 0,
+    supervisorExecute: (code & SUPERVISOR_EXECUTE) !== 0,
   }),
 );
 
-/** The rights that a small integer stands for: one of eight shared, frozen objects. */
+/** The rights that a small integer stands for: one of 32 shared, frozen objects. */
 export function rightsOf(code: number): Rights {
-  return ALL[code & ALL_RIGHTS] as Rights;
+  return ALL[code & (RIGHTS_CODES - 1)] as Rights;
 }
 
 /**
@@ -38,8 +56,9 @@ export function rightsOf(code: number): Rights {
  * import assert from 'node:assert/strict';
  * import { formatRights } from 'guestmem/paging';
  *
- * assert.equal(formatRights({ read: true, write: true, execute: false, user: true }), 'rw-u');
- * assert.equal(formatRights({ read: true, write: false, execute: true, user: false }), 'r-xs');
+ * const none = { read: true, write: false, execute: false, user: false, supervisorExecute: false };
+ * assert.equal(formatRights({ ...none, write: true, user: true }), 'rw-u');
+ * assert.equal(formatRights({ ...none, execute: true, supervisorExecute: true }), 'r-xs');
  * ```
  */
 export function formatRights(rights: Rights): string {

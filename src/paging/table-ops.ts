@@ -39,6 +39,12 @@ export interface TableReadOps<TableAddr> {
    * where the entry cannot be read. Used instead of `readEntry` where it is there.
    */
   readEntryInto?(addr: TableAddr, size: 4 | 8, halves: Uint32Array): boolean;
+  /**
+   * Puts `desired` in the place of the entry at `addr` if that is still `expected`, in one atomic step. False where it is
+   * another by now; `undefined` where it cannot be written. Needed only where a walk is to mark entries as accessed and
+   * dirty.
+   */
+  compareExchangeEntry?(addr: TableAddr, expected: bigint, desired: bigint, size: 4 | 8): boolean | undefined;
   /** The guest-physical address of a table, as it stands in an entry. */
   toPhys(addr: TableAddr): number;
   /** The inverse of `toPhys`, for an address that came from an entry: it may be anything below 2^52. */

@@ -1,9 +1,10 @@
 import { hex } from '../core/index.ts';
+import { type FaultReason, WHY } from './fault-reason.ts';
 import { formatRights, type Rights } from './rights.ts';
 
 /** One entry that a walk read. */
 export interface WalkStep {
-  /** 1 is the last level. */
+  /** As the architecture numbers it: on x86 1 is the last. */
   readonly level: number;
   /** Name of the entry in the manual: `PML4E`, `PDPTE`, `PDE`, `PTE`. */
   readonly name: string;
@@ -23,7 +24,10 @@ export interface MappedTranslation {
   readonly pageSize: number;
   /** What the tables allow, all levels taken together. */
   readonly rights: Rights;
-  /** Index into the page attribute table: PAT bit * 4 + PCD * 2 + PWT. 0 is write-back after reset. */
+  /**
+   * As the leaf has it. x86: index into the page attribute table, PAT bit * 4 + PCD * 2 + PWT; EPT: the type itself; AArch64:
+   * AttrIndx, or MemAttr in a second stage; RISC-V: PBMT.
+   */
   readonly memoryType: number;
   /** Survives a change of CR3 in the TLB (CR4.PGE set and the leaf's global bit set). */
   readonly global: boolean;
@@ -33,16 +37,16 @@ export interface MappedTranslation {
   readonly levels: readonly WalkStep[];
 }
 
-/** Why there is a page fault; the error code tells it in the processor's way. */
-export type PageFaultReason = 'not-present' | 'reserved' | 'rights' | 'protection-key';
-
-/** The processor would raise #PF. */
+/** The processor would raise a page fault: #PF on x86. */
 export interface PageFault {
   readonly kind: 'page-fault';
   readonly gva: bigint;
-  /** As pushed by the processor: P 1, W 2, U 4, RSVD 8, I 16, PK 32 (SDM 3A, 5.7). */
+  /**
+   * In the architecture's own numbers. x86: the error code, P 1, W 2, U 4, RSVD 8, I 16, PK 32 (SDM 3A, 5.7); EPT: the exit
+   * qualification; AArch64: the fault status code (FSC); RISC-V: the cause.
+   */
   readonly errorCode: number;
-  readonly reason: PageFaultReason;
+  readonly reason: FaultReason;
   /** Level of the entry that stopped the walk, or of the leaf whose rights did not suffice. */
   readonly level: number;
   /** Guest-physical address of that entry. */
@@ -60,6 +64,8 @@ export interface PageFault {
 export interface NotCanonical {
   readonly kind: 'not-canonical';
   readonly gva: bigint;
+  /** The architecture's own number for it; 0 on x86, where it is another exception. */
+  readonly errorCode: number;
   readonly levels: readonly WalkStep[];
 }
 
@@ -75,8 +81,25 @@ export interface TableUnreadable {
   readonly levels: readonly WalkStep[];
 }
 
-/** What became of a translation. Faults of the guest are values, not exceptions. */
-export type Translation = MappedTranslation | PageFault | NotCanonical | TableUnreadable;
+/** The first stage led to an address that the second stage refuses: on a walk through both. */
+export interface SecondStageFault {
+  readonly kind: 'second-stage-fault';
+  readonly gva: bigint;
+  /** What the second stage was asked for: an entry of the first stage's tables, or the page at the end. */
+  readonly during: 'table-walk' | 'final-access';
+  /** The first stage's output: the address that the second stage refuses. */
+  readonly gpa: number;
+  /** What the second stage said. Its `gva` is `gpa`. */
+  readonly fault: PageFault | NotCanonical | TableUnreadable;
+  /** The first stage's entries that were read before, root first. */
+  readonly levels: readonly WalkStep[];
+}
+
+/** What became of a translation in one stage. Faults of the guest are values, not exceptions. */
+export type OneStageTranslation = MappedTranslation | PageFault | NotCanonical | TableUnreadable;
+
+/** What became of a translation, in one stage or through two. */
+export type Translation = OneStageTranslation | SecondStageFault;
 
 /**
  * A translation as one plain line.
@@ -107,12 +130,9 @@ export function describeTranslation(translation: Translation): string {
       return `Not a virtual address of this format: ${hex(translation.gva)} is not canonical`;
     case 'table-unreadable':
       return `Table unreadable: the level ${translation.level} entry at ${hex(translation.address)} is not in this memory`;
+    case 'second-stage-fault': {
+      const what = translation.during === 'table-walk' ? 'a table entry' : 'the page';
+      return `Second stage, ${what} at ${hex(translation.gpa)}: ${describeTranslation(translation.fault)}`;
+    }
   }
 }
-
-const WHY: Readonly<Record<PageFaultReason, (entry: string) => string>> = {
-  'not-present': (entry) => `the ${entry} is not present`,
-  reserved: (entry) => `the ${entry} has reserved bits set`,
-  rights: (entry) => `the access is not allowed by the tables down to the ${entry}`,
-  'protection-key': (entry) => `the protection key of the ${entry} forbids the access`,
-};

@@ -1,62 +1,61 @@
 import type { GuestMemory } from '../core/index.ts';
-import {
-  ACCESS_CODES,
-  accessCode,
-  EXECUTE_ACCESS,
-  type PageAccess,
-  USER_MODE,
-  WRITE_ACCESS,
-} from './access.ts';
+import { ACCESS_CODES, accessCode, accessFacts, type PageAccess, WRITE_ACCESS } from './access.ts';
 import { halvesOfAddress, splitAddress } from './address-halves.ts';
 import type { AddressTranslator, WalkedPage } from './address-translator.ts';
 import { physical } from './bits.ts';
 import { CompiledFormat } from './compiled-format.ts';
+import type { PagingControls } from './controls.ts';
 import { type EntryReader, entryHalves, OpsEntryReader } from './entry-reader.ts';
+import type { FaultReason } from './fault-reason.ts';
 import type { PagingFormat } from './format.ts';
 import { GuestTables } from './guest-tables.ts';
-import { type Level, UPPER_WORD } from './level.ts';
+import { type Level, LOWER, MIDDLE_WORD, UPPER, UPPER_WORD } from './level.ts';
 import type { WalkSource } from './mapping-cursor.ts';
+import { Marker } from './marker.ts';
 import { PagingError } from './paging-error.ts';
-import { keyForbids } from './protection-keys.ts';
+import { rightsOf } from './rights.ts';
 import type { TableReadOps } from './table-ops.ts';
-import type { PageFaultReason, Translation } from './translation.ts';
+import type { OneStageTranslation, WalkStep } from './translation.ts';
+import { ACCESS_FLAG, LEAF, RIGHTS, reasonOf, SPECIAL_LEAF, TABLE } from './verdict.ts';
 import { WalkFault } from './walk-fault.ts';
-import { isGlobal, leafOfWalk, reportWalk, rightsOfWalk, type WalkTrace } from './walk-report.ts';
-import type { X86Controls } from './x86-controls.ts';
+import { leafOfWalk, reportWalk, rightsOfWalk, stepsOfWalk, type WalkTrace } from './walk-report.ts';
 
 /** Tables in guest memory: `root` is the root register (CR3) as the processor holds it, flags and PCID included. */
 export interface MemoryTranslatorInit {
   readonly memory: GuestMemory;
   readonly format: PagingFormat;
   readonly root: bigint | number;
-  readonly controls?: X86Controls;
+  readonly controls?: PagingControls;
 }
 
 /** Tables wherever a {@link TableReadOps} reaches them; the root is what it says. */
 export interface TablesTranslatorInit<TableAddr> {
   readonly tables: TableReadOps<TableAddr>;
   readonly format: PagingFormat;
-  readonly controls?: X86Controls;
+  readonly controls?: PagingControls;
+}
+
+/** Entries as something else of this room reads them. */
+export interface ReaderTranslatorInit {
+  readonly reader: EntryReader;
+  readonly format: PagingFormat;
+  readonly controls?: PagingControls;
 }
 
 // Constants of this module are known to the optimiser, imported ones are looked up every time.
 const entry: Uint32Array = entryHalves;
 const upperWord: number = UPPER_WORD;
+const middleWord: number = MIDDLE_WORD;
+const inLower: number = LOWER;
+const inUpper: number = UPPER;
+const toTable: number = TABLE;
+const isLeaf: number = LEAF;
+const isSpecial: number = SPECIAL_LEAF;
 const PER_PAGE = 2 ** -12;
 
-const NOT_CANONICAL = 0;
-const UNREADABLE = 1;
-const NOT_PRESENT = 2;
-const RESERVED = 3;
-const RIGHTS = 4;
-
-const REASONS: readonly PageFaultReason[] = [
-  'not-present',
-  'not-present',
-  'not-present',
-  'reserved',
-  'rights',
-];
+/** Causes of a stop besides the verdicts of verdict.ts. */
+const NOT_CANONICAL = -1;
+const UNREADABLE = -2;
 
 /**
  * Walks translation tables of any format: the one walker of this room.
@@ -94,41 +93,50 @@ const REASONS: readonly PageFaultReason[] = [
 export class Translator<TableAddr = number> implements AddressTranslator {
   readonly format: PagingFormat;
   readonly fault: WalkFault = new WalkFault();
-  /** Format and controls as text: accesses that one translator allowed hold for another with the same rules. */
-  readonly rules: string;
   /** For the other files of this room: what an enumeration works on. */
   readonly source: WalkSource;
   private readonly compiled: CompiledFormat;
   private readonly reader: EntryReader;
   // Copies of the compiled format's fields, one load nearer to the walk.
   private readonly top: Level;
-  private readonly presentMask: number;
+  private readonly plain: number;
   private readonly permitted: Int32Array;
-  /** 1 where the table of permitted accesses has the last word, 0 where protection keys do. */
+  /** 1 where the table of permitted accesses has the last word, 0 where protection keys or marks do. */
   private readonly quick: number;
+  /** Marks entries as accessed and dirty, where that is wanted. */
+  private readonly marker: Marker | undefined;
+  /** 1 where it writes them, 0 where a missing mark is a fault. */
+  private readonly updates: number;
   private readonly trace: WalkTrace;
 
   /** @throws PagingError `invalid` where a control or the root is out of range */
-  constructor(init: MemoryTranslatorInit | TablesTranslatorInit<TableAddr>) {
+  constructor(init: MemoryTranslatorInit | TablesTranslatorInit<TableAddr> | ReaderTranslatorInit) {
     const compiled = new CompiledFormat(init.format, init.controls);
+    const { marks } = init.format;
+    const marking = compiled.controls['accessedDirty'];
     this.format = init.format;
-    this.rules = [init.format.name, ...Object.values(compiled.controls)].join();
     this.compiled = compiled;
     this.reader = readerFor(init, compiled);
     this.source = { compiled, reader: this.reader };
     this.top = compiled.top;
-    this.presentMask = compiled.presentMask;
+    this.plain = compiled.plain;
     this.permitted = compiled.permitted;
-    this.quick = compiled.keyed ? 0 : 1;
+    const markFaults = marking === 'fault' && marks?.afterRights === true;
+    this.quick = compiled.keys === undefined && !markFaults ? 1 : 0;
     this.trace = {
       compiled,
       root: this.reader.root,
       entries: new Uint32Array(2 * init.format.levels.length),
     };
+    this.marker =
+      marks !== undefined && (marking === 'update' || markFaults)
+        ? new Marker(this.trace, this.reader, marks)
+        : undefined;
+    this.updates = marking === 'update' && marks !== undefined ? 1 : 0;
   }
 
   resolve(lo: number, hi: number, access: number): number {
-    const page = this.walk(lo, hi, access, 0);
+    const page = this.updates === 0 ? this.walk(lo, hi, access, 0) : this.walkAndMark(lo, hi, access);
     // Not a sum of whole numbers above 2^31, which V8 14 checks to stay whole: 3 ns more (see tlb.ts).
     return page < 0 ? page : (page + (lo & 0xfff) * PER_PAGE) * 4096;
   }
@@ -144,9 +152,12 @@ export class Translator<TableAddr = number> implements AddressTranslator {
     lo |= 0;
     hi |= 0;
     traced |= 0;
-    const top = hi >> compiled.canonicalShift;
-    if (top !== 0 && top !== compiled.canonicalOnes)
-      return this.stop(NOT_CANONICAL, this.top, 0, 0, lo, hi, access, -1);
+    const top = hi >> compiled.upperShift;
+    if (
+      (top !== compiled.upperValue && top !== compiled.otherUpperValue) ||
+      (compiled.lowerTop !== 0 && ((lo ^ top) & compiled.lowerTop) !== 0)
+    )
+      return this.stop(NOT_CANONICAL, this.top, 0, 0, lo, hi, access, 0);
     reader.begin();
     const addressLo = compiled.tableAddressLo | 0;
     const addressHi = compiled.tableAddressHi | 0;
@@ -159,42 +170,77 @@ export class Translator<TableAddr = number> implements AddressTranslator {
     let entryLo = 0;
     let entryHi = 0;
     for (;;) {
-      const word = level.indexInUpper !== 0 ? upper : lo;
+      const word =
+        level.word === inLower
+          ? lo
+          : level.word === inUpper
+            ? upper
+            : (hi << (32 - middleWord)) | (lo >>> middleWord);
       tableLo |= (word >>> level.indexShift) & level.offsetMask;
       if (reader.load(tableLo, tableHi) === false)
-        return this.stop(UNREADABLE, level, tableLo, tableHi, lo, hi, access, -1);
+        return this.stop(UNREADABLE, level, tableLo, tableHi, lo, hi, access, 0);
       entryLo = (entry[0] as number) | 0;
       entryHi = (entry[1] as number) | 0;
       if (traced !== 0) {
         trace.entries[level.slot] = entryLo;
         trace.entries[level.slot + 1] = entryHi;
       }
+      if ((((entryLo & level.tableTestLo) ^ level.tableTestValue) | (entryHi & level.tableTestHi)) !== 0) {
+        // No table at first sight: a leaf, or a case for the rules themselves.
+        if ((((entryLo & level.leafTestLo) ^ level.leafTestValue) | (entryHi & level.leafTestHi)) === 0)
+          break;
+        const verdict = level.judge(entryLo, entryHi);
+        if (verdict === isLeaf) break;
+        if (verdict === isSpecial) {
+          level = level.special;
+          break;
+        }
+        if (verdict !== toTable) {
+          const rights = compiled.rights(andLo, orHi, entryLo, entryHi);
+          return this.stop(verdict, level, tableLo, tableHi, lo, hi, access, rights);
+        }
+      }
       andLo &= entryLo | level.noRights;
       orHi |= entryHi;
-      if ((((entryLo & level.tableTestLo) ^ level.tableTestValue) | (entryHi & level.tableTestHi)) !== 0)
-        break;
-      tableLo = entryLo & addressLo;
-      tableHi = entryHi & addressHi;
+      if (this.plain !== 0) {
+        tableLo = entryLo & addressLo;
+        tableHi = entryHi & addressHi;
+      } else {
+        tableLo = compiled.tableAddress.addressLo(entryLo);
+        tableHi = compiled.tableAddress.addressHi(entryLo, entryHi);
+      }
       level = level.next;
     }
-    // The last entry does not point to a table: it is a leaf, or stops the walk.
-    if ((entryLo & this.presentMask) === 0) {
-      return this.stop(NOT_PRESENT, level, tableLo, tableHi, lo, hi, access, -1);
+    const rights = compiled.rights(andLo, orHi, entryLo, entryHi);
+    if ((((this.permitted[access] as number) >>> rights) & this.quick) === 0) {
+      const verdict = this.secondLook(entryLo, entryHi, rights, access);
+      if (verdict !== 0) return this.stop(verdict, level, tableLo, tableHi, lo, hi, access, rights);
     }
-    const reserved = (entryLo & level.leafReservedLo) | (entryHi & level.leafReservedHi);
-    if ((entryLo & level.leafMask) === 0 || reserved !== 0) {
-      return this.stop(RESERVED, level, tableLo, tableHi, lo, hi, access, -1);
+    let pageHi = (entryHi & level.leafAddressHi) | ((entryLo >>> level.foldShift) & level.foldMask);
+    let pageLo = entryLo & level.leafAddressLo;
+    if (this.plain === 0) {
+      pageHi = level.leafAddress.addressHi(entryLo, entryHi) | (hi & level.pageMaskHi);
+      pageLo = level.leafAddress.addressLo(entryLo);
     }
-    const rights = compiled.rights(andLo, orHi);
-    if (
-      (((this.permitted[access] as number) >>> rights) & this.quick) === 0 &&
-      !this.permits(entryHi, rights, access)
-    ) {
-      return this.stop(RIGHTS, level, tableLo, tableHi, lo, hi, access, rights);
-    }
-    const pageHi = (entryHi & level.leafAddressHi) | ((entryLo >>> level.foldShift) & level.foldMask);
-    const pageLo = (entryLo & level.leafAddressLo) | (lo & level.pageMask);
+    pageLo |= lo & level.pageMask;
     return pageHi < 0x800 ? (pageHi << 20) | (pageLo >>> 12) : pageHi * 0x10_0000 + (pageLo >>> 12);
+  }
+
+  /** {@link walk}, then marks in the entries it went through; where somebody changed one meanwhile, again. */
+  private walkAndMark(lo: number, hi: number, access: number): number {
+    const { marker } = this;
+    for (let attempt = 0; attempt < MOST_ATTEMPTS; attempt++) {
+      const page = this.walk(lo, hi, access, 1);
+      if (page < 0 || marker === undefined) return page;
+      const outcome = marker.mark(lo, hi, (access & 3) === WRITE_ACCESS);
+      if (outcome === 'done') return page;
+      if (outcome === 'unwritable')
+        return this.stop(UNREADABLE, marker.level, marker.lo, marker.hi, lo, hi, access, 0);
+    }
+    throw new PagingError(
+      'contended',
+      `Cannot mark the entries for ${physical(lo, hi)}: somebody else changed one in each of ${MOST_ATTEMPTS} attempts`,
+    );
   }
 
   /** @throws PagingError `invalid` for a bigint outside 0 to 2^64-1 */
@@ -208,12 +254,18 @@ export class Translator<TableAddr = number> implements AddressTranslator {
    *
    * @throws PagingError `invalid` for a bigint outside 0 to 2^64-1, or an access that is none
    */
-  translate(gva: bigint, access: PageAccess = { kind: 'read' }): Translation {
+  translate(gva: bigint, access: PageAccess = { kind: 'read' }): OneStageTranslation {
     const code = accessCode(access);
     splitAddress(gva);
     const lo = halvesOfAddress[0] as number;
-    const page = this.walk(lo, halvesOfAddress[1] as number, code, 1);
+    const hi = halvesOfAddress[1] as number;
+    const page = this.updates === 0 ? this.walk(lo, hi, code, 1) : this.walkAndMark(lo, hi, code);
     return reportWalk(this.trace, gva, page < 0 ? page : page * 4096 + (lo & 0xfff), this.fault);
+  }
+
+  /** The entries that the last traced walk read, up to the one that could not be; for who translates in two stages. */
+  stepsOfFault(gva: bigint): readonly WalkStep[] {
+    return stepsOfWalk(this.trace, gva, this.fault.level, false);
   }
 
   /**
@@ -222,34 +274,44 @@ export class Translator<TableAddr = number> implements AddressTranslator {
    */
   resolvePage(lo: number, hi: number, access: number, page: WalkedPage): number {
     const { compiled, trace } = this;
-    const number = this.walk(lo, hi, access, 1);
+    const number = this.updates === 0 ? this.walk(lo, hi, access, 1) : this.walkAndMark(lo, hi, access);
     if (number < 0) return number;
     const leaf = leafOfWalk(trace);
     const rights = rightsOfWalk(trace, leaf);
-    page.sizeBits = leaf.format.indexBit;
-    page.global = isGlobal(trace, leaf);
+    page.sizeBits = leaf.pageBits;
     page.accesses = compiled.accessesOf[rights] as number;
-    if (compiled.keyed) {
-      const key = compiled.keyOf(trace.entries[leaf.slot + 1] as number);
-      for (let code = 0; code < ACCESS_CODES; code++) {
-        if (keyForbids(compiled.controls, rights, key, code)) page.accesses &= ~(1 << code);
-      }
+    // What keys forbid, and what would have to be marked first, has to come here again.
+    for (let code = 0; code < ACCESS_CODES; code++) {
+      const entryLo = trace.entries[leaf.slot] as number;
+      const entryHi = trace.entries[leaf.slot + 1] as number;
+      const refused =
+        this.quick === 0 &&
+        accessFacts(code) !== undefined &&
+        this.secondLook(entryLo, entryHi, rights, code) !== 0;
+      const unmarked =
+        this.updates !== 0 && (code & 3) === WRITE_ACCESS && this.marker?.lacksDirty(leaf) === true;
+      if (refused || unmarked) page.accesses &= ~(1 << code);
     }
     return number * 4096 + (lo & 0xfff);
   }
 
-  /** The second look at an access that the quick test did not let through, or that keys may forbid. */
-  private permits(entryHi: number, rights: number, access: number): boolean {
+  /** An access that the quick test did not let through, or on which keys or marks have a say: 0, or why not. */
+  private secondLook(entryLo: number, entryHi: number, rights: number, access: number): number {
     const { compiled } = this;
     const row = this.permitted[access];
-    if (row === undefined || row === 0) {
+    const facts = accessFacts(access);
+    if (row === undefined || facts === undefined) {
       throw new PagingError(
         'invalid',
         `Cannot translate: current access code ${access}, wanted one of ACCESS`,
       );
     }
-    if (((row >>> rights) & 1) === 0) return false;
-    return !(compiled.keyed && keyForbids(compiled.controls, rights, compiled.keyOf(entryHi), access));
+    if (((row >>> rights) & 1) === 0) return RIGHTS;
+    if (compiled.keys?.forbids(rightsOf(compiled.complete(rights)), compiled.keyOf(entryHi), facts) === true)
+      return RIGHTS;
+    if (this.updates === 0 && this.marker?.isMarked(entryLo, entryHi, facts.kind === 'write') === false)
+      return ACCESS_FLAG;
+    return 0;
   }
 
   /** Fills in the fault. One large function on purpose: small ones would be inlined into the walk and push its calls out. */
@@ -264,46 +326,54 @@ export class Translator<TableAddr = number> implements AddressTranslator {
     rights: number,
   ): -1 {
     const { fault, compiled } = this;
+    const { controls, deniesExecution, keys } = compiled;
+    const { architecture } = this.format;
+    const facts = accessFacts(access) ?? { kind: 'read', user: false, ac: false };
+    const allowed = rightsOf(compiled.complete(rights));
     fault.lo = lo >>> 0;
     fault.hi = hi >>> 0;
-    fault.rights = rights;
+    fault.rights = -1;
     fault.errorCode = 0;
+    let reason: FaultReason | 'not-canonical' = 'not-canonical';
+    let keyForbids = false;
     if (cause === NOT_CANONICAL) {
       fault.kind = 'not-canonical';
       fault.level = 0;
       fault.entryAddress = 0;
-      return -1;
+    } else {
+      fault.level = level.format.level;
+      fault.entryAddress = physical(entryLo, entryHi);
+      if (cause === UNREADABLE) {
+        fault.kind = this.reader.blocked ? 'second-stage' : 'table-unreadable';
+        return -1;
+      }
+      fault.kind = 'page-fault';
+      reason = reasonOf(cause);
+      if (cause === RIGHTS) {
+        fault.rights = compiled.complete(rights);
+        keyForbids = keys?.forbids(allowed, compiled.keyOf(entry[1] as number), facts) === true;
+        if (keyForbids && (((this.permitted[access] as number) >>> rights) & 1) !== 0)
+          reason = 'protection-key';
+      }
+      fault.reason = reason;
     }
-    fault.level = level.format.level;
-    fault.entryAddress = physical(entryLo, entryHi);
-    if (cause === UNREADABLE) {
-      fault.kind = 'table-unreadable';
-      return -1;
-    }
-    fault.kind = 'page-fault';
-    fault.reason = REASONS[cause] as PageFaultReason;
-    // SDM 3A, 5.7 "Page-Fault Exceptions". RSVD comes with P: the entry was present.
-    let code = cause === NOT_PRESENT ? 0 : 1;
-    const kind = access & 3;
-    if (kind === WRITE_ACCESS) code |= 2;
-    if ((access & USER_MODE) !== 0) code |= 4;
-    if (cause === RESERVED) code |= 8;
-    if (kind === EXECUTE_ACCESS && compiled.reportsFetch) code |= 16;
-    const key = compiled.keyOf(entry[1] as number);
-    if (cause === RIGHTS && compiled.keyed && keyForbids(compiled.controls, rights, key, access)) {
-      code |= 32;
-      if ((((this.permitted[access] as number) >>> rights) & 1) !== 0) fault.reason = 'protection-key';
-    }
-    fault.errorCode = code;
+    fault.errorCode = architecture.faultCode(
+      { ...facts, reason, level: level.format.level, rights: allowed, deniesExecution, keyForbids },
+      controls,
+    );
     return -1;
   }
 }
 
+/** Somebody who changes an entry between every look and every mark is not a guest that wants to get on. */
+const MOST_ATTEMPTS = 1000;
+
 function readerFor<TableAddr>(
-  init: MemoryTranslatorInit | TablesTranslatorInit<TableAddr>,
+  init: MemoryTranslatorInit | TablesTranslatorInit<TableAddr> | ReaderTranslatorInit,
   compiled: CompiledFormat,
 ): EntryReader {
   const { entrySize } = compiled.format;
+  if ('reader' in init) return init.reader;
   if ('tables' in init) {
     const { tables } = init;
     return tables instanceof GuestTables

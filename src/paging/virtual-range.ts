@@ -17,7 +17,14 @@ export function pageOf(format: PagingFormat, gva: bigint): number {
 /** Address of a page: the inverse of {@link pageOf}. */
 export function addressOf(format: PagingFormat, page: number): bigint {
   const address = BigInt(page) << 12n;
-  return format.signExtended ? BigInt.asUintN(64, BigInt.asIntN(format.addressBits, address)) : address;
+  switch (format.upperBits) {
+    case 'signed':
+      return BigInt.asUintN(64, BigInt.asIntN(format.addressBits, address));
+    case 'ones':
+      return address + 2n ** 64n - 2n ** BigInt(format.addressBits);
+    default:
+      return address;
+  }
 }
 
 /** True where every bit above the format's own is what it has to be. */
@@ -25,7 +32,7 @@ export function isCanonical(format: PagingFormat, gva: bigint): boolean {
   return addressOf(format, pageOf(format, gva)) === (gva & ~0xfffn);
 }
 
-/** First page after the hole in the middle of a sign-extended address space; past the end where there is none. */
+/** First page after the hole in the middle of a signed address space; past the end where there is none. */
 export function upperHalf(format: PagingFormat): number {
-  return format.signExtended ? pageCount(format) / 2 : pageCount(format);
+  return format.upperBits === 'signed' ? pageCount(format) / 2 : pageCount(format);
 }

@@ -1,5 +1,5 @@
 import { fromHalves } from './bits.ts';
-import type { PageFaultReason } from './translation.ts';
+import type { FaultReason } from './fault-reason.ts';
 
 /**
  * Why the last `resolve` answered -1: one record per translator, overwritten by the next failure, so that a fault
@@ -20,10 +20,10 @@ import type { PageFaultReason } from './translation.ts';
  */
 export class WalkFault {
   /** `none` until the first failure. */
-  kind: 'none' | 'page-fault' | 'not-canonical' | 'table-unreadable' = 'none';
+  kind: 'none' | 'page-fault' | 'not-canonical' | 'table-unreadable' | 'second-stage' = 'none';
   /** For a page fault. */
-  reason: PageFaultReason = 'not-present';
-  /** For a page fault: the code that the processor would push; else 0. */
+  reason: FaultReason = 'not-present';
+  /** The architecture's own number for the fault; 0 where it has none. */
   errorCode = 0;
   /** Level of the entry concerned; 0 for an address that is not canonical. */
   level = 0;

@@ -3,7 +3,8 @@ import type { CompiledFormat } from './compiled-format.ts';
 import { decodeLeaf } from './entry-codec.ts';
 import type { Level } from './level.ts';
 import { rightsOf } from './rights.ts';
-import type { MappedTranslation, Translation, WalkStep } from './translation.ts';
+import type { MappedTranslation, OneStageTranslation, WalkStep } from './translation.ts';
+import { LEAF, SPECIAL_LEAF, TABLE } from './verdict.ts';
 import type { WalkFault } from './walk-fault.ts';
 
 /**
@@ -18,13 +19,18 @@ export interface WalkTrace {
 }
 
 /** A traced walk as the caller of `translate` gets it; `gpa` is -1 for one that failed. */
-export function reportWalk(trace: WalkTrace, gva: bigint, gpa: number, fault: WalkFault): Translation {
+export function reportWalk(
+  trace: WalkTrace,
+  gva: bigint,
+  gpa: number,
+  fault: WalkFault,
+): OneStageTranslation {
   if (gpa >= 0) return reportMapped(trace, gva, gpa);
   const { level, entryAddress, errorCode, reason } = fault;
   switch (fault.kind) {
     case 'page-fault': {
       const rights = fault.rights < 0 ? undefined : rightsOf(fault.rights);
-      const levels = stepsOfWalk(trace, gva, level);
+      const levels = stepsOfWalk(trace, gva, level, true);
       return { kind: 'page-fault', gva, errorCode, reason, level, entryAddress, rights, levels };
     }
     case 'table-unreadable':
@@ -33,68 +39,70 @@ export function reportWalk(trace: WalkTrace, gva: bigint, gpa: number, fault: Wa
         gva,
         level,
         address: entryAddress,
-        levels: stepsOfWalk(trace, gva, level + 1),
+        levels: stepsOfWalk(trace, gva, level, false),
       };
     default:
-      return { kind: 'not-canonical', gva, levels: [] };
+      return { kind: 'not-canonical', gva, errorCode, levels: [] };
   }
 }
 
 function reportMapped(trace: WalkTrace, gva: bigint, gpa: number): MappedTranslation {
   const { compiled, entries } = trace;
+  const { architecture } = compiled.format;
   const leaf = leafOfWalk(trace);
   const [lo = 0, hi = 0] = entries.subarray(leaf.slot);
-  const { memoryType, protectionKey } = decodeLeaf(leaf, lo, hi);
+  const { memoryType, global, protectionKey } = decodeLeaf(leaf, lo, hi);
   return {
     kind: 'mapped',
     gva,
     gpa,
     pageSize: leaf.pageSize,
-    rights: rightsOf(rightsOfWalk(trace, leaf)),
+    rights: rightsOf(compiled.complete(rightsOfWalk(trace, leaf))),
     memoryType,
-    global: isGlobal(trace, leaf),
-    protectionKey: compiled.keyed ? protectionKey : undefined,
-    levels: stepsOfWalk(trace, gva, leaf.format.level),
+    global: global !== 0 && architecture.global(compiled.controls),
+    protectionKey: compiled.keys === undefined ? undefined : protectionKey,
+    levels: stepsOfWalk(trace, gva, leaf.format.level, true),
   };
-}
-
-/** Whether the leaf of a walk is global, and that means something. */
-export function isGlobal({ compiled, entries }: WalkTrace, leaf: Level): boolean {
-  const [lo = 0, hi = 0] = entries.subarray(leaf.slot);
-  return compiled.controls.pge && decodeLeaf(leaf, lo, hi).global !== 0;
 }
 
 /** The leaf at which a walk ended; for walks that reached one. */
 export function leafOfWalk({ compiled, entries }: WalkTrace): Level {
-  let level = compiled.top;
-  while (((entries[level.slot] ?? 0) & level.leafMask) === 0) level = level.next;
-  return level;
+  for (let level = compiled.top; ; level = level.next) {
+    const verdict = level.judge(entries[level.slot] ?? 0, entries[level.slot + 1] ?? 0);
+    if (verdict === SPECIAL_LEAF) return level.special;
+    if (verdict === LEAF || level.next === level) return level;
+    if (verdict !== TABLE) throw new RangeError('The walk did not reach a leaf');
+  }
 }
 
 /** Rights of a walk, all levels down to its leaf taken together. */
 export function rightsOfWalk({ compiled, entries }: WalkTrace, leaf: Level): number {
   let andLo = -1;
   let orHi = 0;
-  for (let level = compiled.top; ; level = level.next) {
+  for (let level = compiled.top; level.slot < leaf.slot; level = level.next) {
     andLo &= (entries[level.slot] ?? 0) | level.noRights;
     orHi |= entries[level.slot + 1] ?? 0;
-    if (level === leaf) return compiled.rights(andLo, orHi);
   }
+  return compiled.rights(andLo, orHi, entries[leaf.slot] ?? 0, entries[leaf.slot + 1] ?? 0);
 }
 
-/** The entries that a walk read, root first, down to `lastLevel`. */
-function stepsOfWalk({ compiled, root, entries }: WalkTrace, gva: bigint, lastLevel: number): WalkStep[] {
+/** The entries that a walk read, root first, up to the one of a level or the one before it. */
+export function stepsOfWalk(
+  { compiled, root, entries }: WalkTrace,
+  gva: bigint,
+  lastLevel: number,
+  inclusive: boolean,
+): WalkStep[] {
   const steps: WalkStep[] = [];
   const { entrySize } = compiled.format;
   let table = physical((root[0] ?? 0) & compiled.rootLo, (root[1] ?? 0) & compiled.rootHi);
-  let level = compiled.top;
-  for (let number = level.format.level; number >= lastLevel; number--) {
-    const { entry: name, indexBit, indexBits } = level.format;
+  for (let level = compiled.top; ; level = level.next) {
+    const { level: number, entry: name, indexBit, indexBits } = level.format;
+    if (number === lastLevel && !inclusive) return steps;
     const [lo = 0, hi = 0] = entries.subarray(level.slot);
     const index = Number(BigInt.asUintN(indexBits, gva >> BigInt(indexBit)));
     steps.push({ level: number, name, entryAddress: table + index * entrySize, entry: fromHalves(lo, hi) });
-    table = physical(lo & compiled.tableAddressLo, hi & compiled.tableAddressHi);
-    level = level.next;
+    if (number === lastLevel) return steps;
+    table = physical(compiled.tableAddress.addressLo(lo), compiled.tableAddress.addressHi(lo, hi));
   }
-  return steps;
 }

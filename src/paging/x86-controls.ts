@@ -1,6 +1,3 @@
-import { hex } from '../core/index.ts';
-import { PagingError } from './paging-error.ts';
-
 /** What a processor is, and how its control registers are set, as far as translation depends on it. */
 export interface X86Controls {
   /** MAXPHYADDR, 32 to 52: address bits from here up are reserved. Default 52, which reserves the fewest. */
@@ -27,44 +24,6 @@ export interface X86Controls {
   readonly pks?: boolean;
   /** IA32_PKRS, as `pkru`. Default 0. */
   readonly pkrs?: number;
-}
-
-/** {@link X86Controls} with every default filled in. */
-export type ResolvedControls = Required<X86Controls>;
-
-/** Fills in the defaults. @throws PagingError `invalid` where a number is out of range */
-export function resolveControls(controls: X86Controls = {}): ResolvedControls {
-  const resolved: ResolvedControls = {
-    maxPhyAddr: controls.maxPhyAddr ?? 52,
-    nxe: controls.nxe ?? true,
-    wp: controls.wp ?? true,
-    smep: controls.smep ?? false,
-    smap: controls.smap ?? false,
-    gigabytePages: controls.gigabytePages ?? true,
-    pse: controls.pse ?? true,
-    pge: controls.pge ?? true,
-    pku: controls.pku ?? false,
-    pkru: controls.pkru ?? 0,
-    pks: controls.pks ?? false,
-    pkrs: controls.pkrs ?? 0,
-  };
-  const { maxPhyAddr, pkru, pkrs } = resolved;
-  if (!Number.isInteger(maxPhyAddr) || maxPhyAddr < 32 || maxPhyAddr > 52) {
-    throw new PagingError(
-      'invalid',
-      `Cannot use these controls: current maxPhyAddr ${maxPhyAddr}, wanted 32 to 52`,
-    );
-  }
-  for (const [name, value] of [
-    ['pkru', pkru],
-    ['pkrs', pkrs],
-  ] as const) {
-    if (value >>> 0 !== value) {
-      throw new PagingError(
-        'invalid',
-        `Cannot use these controls: current ${name} ${hex(value)}, wanted 32 bits`,
-      );
-    }
-  }
-  return resolved;
+  /** Marking of entries as accessed and dirty: `off` (default) or `update`; x86 processors have no fault for it. */
+  readonly accessedDirty?: 'off' | 'update';
 }

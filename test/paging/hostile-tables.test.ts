@@ -3,13 +3,13 @@ import { describe, it } from 'node:test';
 import fc from 'fast-check';
 import { bytes, GuestMemory } from '../../src/core/index.ts';
 import {
-  FORMATS,
   formatRights,
   mappings,
   type PagingFormat,
   Translator,
   X86_4LEVEL,
   X86_5LEVEL,
+  X86_FORMATS,
 } from '../../src/paging/index.ts';
 import { ALL_ACCESSES, assertSame, machinePair } from './support/machine.ts';
 import { DEFAULT_CONTROLS, type NaiveOutcome, naiveTranslate } from './support/naive-walk.ts';
@@ -64,7 +64,7 @@ function controlsOf(flags: number): typeof DEFAULT_CONTROLS {
 }
 
 describe('hostile tables', () => {
-  for (const format of FORMATS) {
+  for (const format of X86_FORMATS) {
     it(`T2 T3: ${format.name}: any bytes as tables, any address, any access: the naive walker's outcome`, () => {
       fc.assert(
         fc.property(
@@ -75,7 +75,7 @@ describe('hostile tables', () => {
             const pair = machinePair(memory, format, 0n, controlsOf(flags));
             for (const address of addresses) {
               const inFormat = BigInt.asUintN(64, BigInt.asIntN(format.addressBits, address));
-              const gva = format.signExtended ? inFormat : BigInt.asUintN(32, address);
+              const gva = format.upperBits === 'signed' ? inFormat : BigInt.asUintN(32, address);
               for (const access of ALL_ACCESSES) {
                 assertSame(pair, gva, access, `0x${gva.toString(16)}`);
                 assertSame(pair, address, access, `0x${address.toString(16)}`);
@@ -98,7 +98,7 @@ describe('hostile tables', () => {
             const controls = controlsOf(flags);
             const { translator, naive } = machinePair(memory, format, 0n, controls);
             const inFormat = BigInt.asUintN(64, BigInt.asIntN(format.addressBits, address));
-            const first = (format.signExtended ? inFormat : BigInt.asUintN(32, address)) & ~0xfffn;
+            const first = (format.upperBits === 'signed' ? inFormat : BigInt.asUintN(32, address)) & ~0xfffn;
             let last: bigint = -1n;
             let records = 0;
             for (const record of mappings(translator, {

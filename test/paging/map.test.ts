@@ -5,7 +5,6 @@ import { GuestMemory } from '../../src/core/index.ts';
 import {
   BufferTables,
   createRoot,
-  FORMATS,
   FrameRange,
   formatRights,
   GuestTables,
@@ -18,6 +17,7 @@ import {
   Translator,
   X86_4LEVEL,
   X86_32,
+  X86_FORMATS,
   X86_PAE,
 } from '../../src/paging/index.ts';
 
@@ -55,7 +55,7 @@ describe('map', () => {
       ['x86-4level', [0x1000, 0x20_0000, 0x4000_0000]],
       ['x86-5level', [0x1000, 0x20_0000, 0x4000_0000]],
     ]);
-    for (const format of FORMATS) {
+    for (const format of X86_FORMATS) {
       for (const size of sizes.get(format.name) ?? []) {
         const { tables, translator } = setUp(format);
         const result = map(tables, { format, gva: 0x4000_0000n, gpa: size * 2, length: size, execute: true });
@@ -97,11 +97,11 @@ describe('map', () => {
   });
 
   it('T7: encoding and decoding agree over all rights, memory types, flags and page sizes of every format', () => {
-    for (const format of FORMATS) {
-      const keyed = format.entry.protectionKey !== undefined;
-      const denies = format.entry.noExecute !== undefined;
-      for (const { indexBit, leaf } of format.levels) {
-        if (leaf === 'never') continue;
+    for (const format of X86_FORMATS) {
+      const keyed = format.attributes.some(({ attribute }) => attribute === 'protectionKey');
+      const denies = format.rights.some(({ right }) => right === 'execute');
+      for (const { indexBit, table } of format.levels) {
+        if (table === 'always') continue;
         const { tables } = setUp(format);
         const translator = new Translator({ tables, format, controls: { pku: keyed, pks: keyed } });
         const size = 2 ** indexBit;
@@ -200,9 +200,9 @@ describe('map', () => {
   });
 
   it('T7: the last page of the address space can be mapped (hyperlight C.3 "last page")', () => {
-    for (const format of FORMATS) {
+    for (const format of X86_FORMATS) {
       const { tables, translator } = setUp(format);
-      const gva = format.signExtended ? 2n ** 64n - 0x1000n : 0xffff_f000n;
+      const gva = format.upperBits === 'signed' ? 2n ** 64n - 0x1000n : 0xffff_f000n;
       map(tables, { format, gva, gpa: 0x7000, length: 0x1000, execute: true });
       const mapped = translator.translate(gva + 0xfffn);
       assert(mapped.kind === 'mapped');
@@ -281,11 +281,12 @@ describe('map', () => {
     }
   });
 
-  for (const format of FORMATS) {
+  for (const format of X86_FORMATS) {
     it(`T7: ${format.name}: build, walk, compare with a map model`, () => {
-      const bases = format.signExtended
-        ? [0n, 0x7fff_c000_0000n, 0xffff_8000_0000_0000n, 2n ** 64n - 0x100_0000n]
-        : [0n, 0x4000_0000n, 0xff00_0000n];
+      const bases =
+        format.upperBits === 'signed'
+          ? [0n, 0x7fff_c000_0000n, 0xffff_8000_0000_0000n, 2n ** 64n - 0x100_0000n]
+          : [0n, 0x4000_0000n, 0xff00_0000n];
       const request = fc.record({
         base: fc.constantFrom(...bases),
         page: fc.oneof(
@@ -304,7 +305,8 @@ describe('map', () => {
           const model = new Map<bigint, { gpa: number; rights: string }>();
           for (const { base, page, pages, frame, write, user } of requests) {
             const gva = base + BigInt(page) * 4096n;
-            const fits = gva + BigInt(pages) * 4096n <= (format.signExtended ? 2n ** 64n : 2n ** 32n);
+            const fits =
+              gva + BigInt(pages) * 4096n <= (format.upperBits === 'signed' ? 2n ** 64n : 2n ** 32n);
             const free = Array.from({ length: pages }, (_, i) => gva + BigInt(i) * 4096n).every(
               (at) => !model.has(at),
             );

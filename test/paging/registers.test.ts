@@ -3,13 +3,13 @@ import { describe, it } from 'node:test';
 import { GuestMemory } from '../../src/core/index.ts';
 import {
   describeTranslation,
-  FORMATS,
   type PagingRegisters,
   pagingModeFromRegisters,
   Translator,
   X86_4LEVEL,
   X86_5LEVEL,
   X86_32,
+  X86_FORMATS,
   X86_PAE,
   type X86Controls,
 } from '../../src/paging/index.ts';
@@ -49,7 +49,7 @@ describe('pagingModeFromRegisters', () => {
       assert.deepEqual([mode.name, mode.reason, mode.root], [name, reason, 0x1018n]);
       assert.equal(
         mode.format,
-        FORMATS.find((format) => format.name === name),
+        X86_FORMATS.find((format) => format.name === name),
       );
     }
   });
@@ -93,7 +93,7 @@ describe('pagingModeFromRegisters', () => {
 
 describe('the formats', () => {
   it('T1: indices, entry sizes and page sizes are those of the manual', () => {
-    const shape = FORMATS.map(({ name, addressBits, entrySize, levels }) => [
+    const shape = X86_FORMATS.map(({ name, addressBits, entrySize, levels }) => [
       name,
       addressBits,
       entrySize,
@@ -109,7 +109,7 @@ describe('the formats', () => {
 
   it('T3: canonical form, at both edges of the hole', () => {
     const memory = GuestMemory.allocate(0x1000);
-    const kinds = (format: (typeof FORMATS)[number], ...addresses: bigint[]): string[] =>
+    const kinds = (format: (typeof X86_FORMATS)[number], ...addresses: bigint[]): string[] =>
       addresses.map((gva) => new Translator({ memory, format, root: 0 }).translate(gva).kind);
     const [ok, bad] = ['page-fault', 'not-canonical'];
     assert.deepEqual(

@@ -5,7 +5,6 @@ import {
   ACCESS,
   BufferTables,
   createRoot,
-  FORMATS,
   FrameRange,
   GuestTables,
   map,
@@ -17,6 +16,7 @@ import {
   Translator,
   X86_4LEVEL,
   X86_32,
+  X86_FORMATS,
   X86_PAE,
 } from '../../src/paging/index.ts';
 
@@ -77,7 +77,7 @@ function story(translation: Translation): unknown {
 }
 
 describe('TableReadOps and TableOps', () => {
-  for (const format of FORMATS) {
+  for (const format of X86_FORMATS) {
     it(`A4: ${format.name}: the same walker and builder over guest memory, a plain buffer and a user's own tables`, () => {
       const memory = GuestMemory.allocate(0x10_0000);
       const pairs = new PairTables();

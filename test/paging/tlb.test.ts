@@ -6,7 +6,6 @@ import {
   ACCESS,
   accessCode,
   createRoot,
-  FORMATS,
   FrameRange,
   GuestTables,
   map,
@@ -15,6 +14,7 @@ import {
   Tlb,
   Translator,
   X86_4LEVEL,
+  X86_FORMATS,
   type X86Controls,
 } from '../../src/paging/index.ts';
 import { ALL_ACCESSES } from './support/machine.ts';
@@ -34,7 +34,7 @@ function machine(
 
 describe('Tlb', () => {
   it('answers as the walk does, for every access, first and second time, with all controls', () => {
-    for (const format of FORMATS) {
+    for (const format of X86_FORMATS) {
       for (const controls of [
         {},
         { wp: false },

@@ -1,6 +1,6 @@
 import type { Command } from 'commander';
 import { type MemoryImage, whyUnreadable } from '../../image/index.ts';
-import type { PageAccess, Translation } from '../../paging/index.ts';
+import type { OneStageTranslation, PageAccess } from '../../paging/index.ts';
 import { type Console, setAction } from '../action.ts';
 import { type AddressSpace, chooseAddressSpace } from '../address-space.ts';
 import { CliError } from '../cli-error.ts';
@@ -69,13 +69,13 @@ function accessOf(options: WalkOptions): PageAccess {
   return { kind, user: options.user === true, ac: true };
 }
 
-function statusOf(translation: Translation): ExitStatus {
+function statusOf(translation: OneStageTranslation): ExitStatus {
   if (translation.kind === 'mapped') return ExitStatus.ok;
   return translation.kind === 'table-unreadable' ? ExitStatus.partial : ExitStatus.notFound;
 }
 
 /** What the tables alone do not say: is the byte at the end, or the table on the way, absent in the guest or here? */
-function notes(image: MemoryImage, translation: Translation): string[] {
+function notes(image: MemoryImage, translation: OneStageTranslation): string[] {
   switch (translation.kind) {
     case 'mapped': {
       const why = whyUnreadable(image, translation.gpa);

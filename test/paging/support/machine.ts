@@ -1,17 +1,19 @@
 import assert from 'node:assert/strict';
 import type { GuestMemory } from '../../../src/core/index.ts';
 import {
-  FORMATS,
   formatRights,
+  type OneStageTranslation,
   type PagingFormat,
-  type Translation,
   Translator,
+  X86_FORMATS,
 } from '../../../src/paging/index.ts';
 import {
   DEFAULT_CONTROLS,
+  NAIVE_MODES,
   type NaiveAccess,
   type NaiveControls,
   type NaiveMachine,
+  type NaiveMode,
   type NaiveOutcome,
   naiveTranslate,
 } from './naive-walk.ts';
@@ -35,7 +37,7 @@ export function machinePair(
   return {
     translator: new Translator({ memory, format, root: cr3, controls: all }),
     naive: {
-      mode: format.name,
+      mode: modeOf(format),
       cr3,
       controls: all,
       read(address, bytes) {
@@ -46,8 +48,14 @@ export function machinePair(
   };
 }
 
+function modeOf({ name }: PagingFormat): NaiveMode {
+  const mode = NAIVE_MODES.find((candidate) => candidate === name);
+  if (mode === undefined) throw new Error(`The naive walker does not know ${name}`);
+  return mode;
+}
+
 /** A translation in the naive walker's terms. */
-export function plain(translation: Translation): NaiveOutcome {
+export function plain(translation: OneStageTranslation): NaiveOutcome {
   const entries = translation.levels.map(({ entry }) => entry);
   switch (translation.kind) {
     case 'mapped':
@@ -122,9 +130,9 @@ export const LEAVES: readonly {
   readonly format: PagingFormat;
   readonly leafLevel: number;
   readonly leaf: bigint;
-}[] = FORMATS.flatMap((format) =>
+}[] = X86_FORMATS.flatMap((format) =>
   format.levels
-    .filter(({ leaf }) => leaf !== 'never')
+    .filter(({ table }) => table !== 'always')
     .map(({ level, indexBit }) => {
       const flags = level === 1 ? 0x67n : 0xe7n;
       return { format, leafLevel: level, leaf: (1n << BigInt(Math.min(indexBit + 1, 31))) | flags };

@@ -37,7 +37,8 @@ export interface NaiveAccess {
   readonly ac: boolean;
 }
 
-export type NaiveMode = 'x86-32' | 'x86-pae' | 'x86-4level' | 'x86-5level';
+export const NAIVE_MODES = ['x86-32', 'x86-pae', 'x86-4level', 'x86-5level'] as const;
+export type NaiveMode = (typeof NAIVE_MODES)[number];
 
 export type NaiveOutcome =
   | {

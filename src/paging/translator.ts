@@ -18,7 +18,14 @@ import type { TableReadOps } from './table-ops.ts';
 import type { OneStageTranslation, WalkStep } from './translation.ts';
 import { ACCESS_FLAG, LEAF, RIGHTS, reasonOf, SPECIAL_LEAF, TABLE } from './verdict.ts';
 import { WalkFault } from './walk-fault.ts';
-import { leafOfWalk, reportWalk, rightsOfWalk, stepsOfWalk, type WalkTrace } from './walk-report.ts';
+import {
+  isGlobal,
+  leafOfWalk,
+  reportWalk,
+  rightsOfWalk,
+  stepsOfWalk,
+  type WalkTrace,
+} from './walk-report.ts';
 
 /** Tables in guest memory: `root` is the root register (CR3) as the processor holds it, flags and PCID included. */
 export interface MemoryTranslatorInit {
@@ -93,6 +100,8 @@ const UNREADABLE = -2;
 export class Translator<TableAddr = number> implements AddressTranslator {
   readonly format: PagingFormat;
   readonly fault: WalkFault = new WalkFault();
+  /** Format and controls as text: accesses that one translator allowed hold for another with the same rules. */
+  readonly rules: string;
   /** For the other files of this room: what an enumeration works on. */
   readonly source: WalkSource;
   private readonly compiled: CompiledFormat;
@@ -115,6 +124,7 @@ export class Translator<TableAddr = number> implements AddressTranslator {
     const { marks } = init.format;
     const marking = compiled.controls['accessedDirty'];
     this.format = init.format;
+    this.rules = [init.format.name, ...Object.values(compiled.controls)].join();
     this.compiled = compiled;
     this.reader = readerFor(init, compiled);
     this.source = { compiled, reader: this.reader };
@@ -279,6 +289,7 @@ export class Translator<TableAddr = number> implements AddressTranslator {
     const leaf = leafOfWalk(trace);
     const rights = rightsOfWalk(trace, leaf);
     page.sizeBits = leaf.pageBits;
+    page.global = isGlobal(trace, leaf);
     page.accesses = compiled.accessesOf[rights] as number;
     // What keys forbid, and what would have to be marked first, has to come here again.
     for (let code = 0; code < ACCESS_CODES; code++) {

@@ -48,10 +48,9 @@ export function reportWalk(
 
 function reportMapped(trace: WalkTrace, gva: bigint, gpa: number): MappedTranslation {
   const { compiled, entries } = trace;
-  const { architecture } = compiled.format;
   const leaf = leafOfWalk(trace);
   const [lo = 0, hi = 0] = entries.subarray(leaf.slot);
-  const { memoryType, global, protectionKey } = decodeLeaf(leaf, lo, hi);
+  const { memoryType, protectionKey } = decodeLeaf(leaf, lo, hi);
   return {
     kind: 'mapped',
     gva,
@@ -59,10 +58,16 @@ function reportMapped(trace: WalkTrace, gva: bigint, gpa: number): MappedTransla
     pageSize: leaf.pageSize,
     rights: rightsOf(compiled.complete(rightsOfWalk(trace, leaf))),
     memoryType,
-    global: global !== 0 && architecture.global(compiled.controls),
+    global: isGlobal(trace, leaf),
     protectionKey: compiled.keys === undefined ? undefined : protectionKey,
     levels: stepsOfWalk(trace, gva, leaf.format.level, true),
   };
+}
+
+/** Whether a page stays in a TLB when the root changes: its leaf says so, and global pages are in force. */
+export function isGlobal({ compiled, entries }: WalkTrace, leaf: Level): boolean {
+  const { global } = decodeLeaf(leaf, entries[leaf.slot] ?? 0, entries[leaf.slot + 1] ?? 0);
+  return global !== 0 && compiled.format.architecture.global(compiled.controls);
 }
 
 /** The leaf at which a walk ended; for walks that reached one. */

@@ -199,7 +199,7 @@ export function aarch64Stage1(
     if (tcr.ha) after |= 1n << 10n;
     // D8.5: a write clears AP[2] of a descriptor with DBM.
     if (dbm && access.kind === 'write') after &= ~(1n << 7n);
-    tables.write(entryAddress, descriptor, after);
+    if (after !== descriptor) tables.writes.push([entryAddress, after]);
     return mapped(base, va, sizeBits, level, tables);
   }
 }
@@ -302,7 +302,7 @@ export function aarch64Stage2(
     if (vtcr.ha) after |= 1n << 10n;
     // D8.5: a write sets S2AP[1] of a descriptor with DBM.
     if (dbm && access.kind === 'write') after |= 1n << 7n;
-    tables.write(entryAddress, descriptor, after);
+    if (after !== descriptor) tables.writes.push([entryAddress, after]);
     return mapped(base, ipa, sizeBits, level, tables);
   }
 }

@@ -93,6 +93,13 @@ describe('the EPT oracle', () => {
     assert.equal(short(ept({ pte: 0x1234_5000n | BIG | WB | RWX }, READ)), '12345234/1000/rwxu', 'ignored');
   });
 
+  it('T1: takes every low bit of the address for the offset', () => {
+    const map = tables({ pdpte: 0x8_0000_0000n | BIG | WB | RWX }).memory;
+    const at = (gpa: bigint): string => short(eptTranslate({ ...EPT, root: 0x1000n }, map, gpa, READ));
+    assert.equal(at(0x80_7fff_ffffn), '83fffffff/40000000/rwxu');
+    assert.equal(at(0x80_4000_0000n), '800000000/40000000/rwxu');
+  });
+
   it('T2: an entry that is not present is a violation with the low bits of the access alone', () => {
     assert.equal(short(ept({ pml4e: 0n }, READ)), 'violation 181@4');
     assert.equal(short(ept({ pdpte: 0n }, WRITE)), 'violation 182@3');
@@ -126,6 +133,10 @@ describe('the EPT oracle', () => {
     assert.equal(short(ept({ pde: 0x4000n | W | X }, WRITE)), 'misconfiguration@2');
     assert.equal(short(ept({ pde: 0x4000n | X }, FETCH)), '12345234/1000/--xu');
     assert.equal(short(ept({ pde: 0x4000n | X }, FETCH, { executeOnly: false })), 'misconfiguration@2');
+    assert.equal(short(ept({ pde: 0x4000n | R | X }, FETCH, { executeOnly: false })), '12345234/1000/r-xu');
+    const misconfiguration = ept({ pde: 0x4000n | W }, READ);
+    assert(misconfiguration.kind === 'fault');
+    assert.deepEqual([misconfiguration.code, misconfiguration.entryAddress], [0, 0x3008n]);
   });
 
   it('T3: misconfigurations by reserved bits', () => {
@@ -141,6 +152,10 @@ describe('the EPT oracle', () => {
     flip('pde', 0x4000n | RWX, [3, 4, 5, 6], 2);
     flip('pdpte', BIG | WB | RWX, [12, 13, 20, 21, 28, 29], 3);
     flip('pde', BIG | WB | RWX, [12, 13, 19, 20], 2);
+    // The bits beside the reserved ones are fine.
+    assert.equal(short(ept({ pml4e: 0x2f00n | RWX }, READ)), '12345234/1000/rwxu');
+    assert.equal(short(ept({ pdpte: 0x4000_0f00n | BIG | WB | RWX }, READ)), '40201234/40000000/rwxu');
+    assert.equal(short(ept({ pde: 0x20_0f00n | BIG | WB | RWX }, READ)), '201234/200000/rwxu');
     const ignored = [8, 9, 10, 11, 52, 57, 58, 60, 61, 62, 63].reduce(
       (sum, at) => sum | (1n << BigInt(at)),
       0n,
@@ -192,6 +207,11 @@ describe('the EPT oracle', () => {
     assert.equal(
       short(ept({ ...every, pte: 0x5000n | WB | XU }, USER_FETCH, { mbec: true, executeOnly: false })),
       'misconfiguration@1',
+    );
+    const noExecuteOnly = { mbec: true, executeOnly: false };
+    assert.equal(
+      short(ept({ ...every, pte: 0x5000n | WB | R | XU }, USER_FETCH, noExecuteOnly)),
+      '5234/1000/r--u',
     );
     assert.equal(short(ept({ ...every, pte: 0n }, USER_FETCH, mbec)), 'violation 184@1');
   });

@@ -185,8 +185,8 @@ export function eptWalk(config: EptConfig, tables: OracleTables, gpa: bigint, ac
 
     // 29.3.5: bit 8 of every entry used, bit 9 of the last one on a write.
     if (config.accessedDirty) {
-      for (const [at, used] of entries) tables.set(at, used, 1n << 8n);
-      if (write) tables.set(entryAddress, entry, 1n << 9n);
+      for (const [at, used] of entries) tables.write(at, used, used | (1n << 8n));
+      if (write) tables.write(entryAddress, entry, entry | (1n << 8n) | (1n << 9n));
     }
 
     const pa = (field(entry, 51, lowest) << BigInt(lowest)) + field(gpa, lowest - 1, 0);

@@ -143,8 +143,8 @@ export function nptWalk(config: NptConfig, tables: OracleTables, gpa: bigint, ac
 
     // 5.4.2: accessed in every entry, dirty in the last on a write.
     if (config.update) {
-      for (const [at, used] of entries) tables.set(at, used, 1n << 5n);
-      if (write) tables.set(entryAddress, entry, 1n << 6n);
+      for (const [at, used] of entries) tables.write(at, used, used | (1n << 5n));
+      if (write) tables.write(entryAddress, entry, entry | (1n << 5n) | (1n << 6n));
     }
 
     const pa = (field(entry, 51, lowest) << BigInt(lowest)) + field(gpa, lowest - 1, 0);

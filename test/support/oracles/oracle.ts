@@ -59,11 +59,11 @@ export class OracleTables {
     return entry;
   }
 
-  /** Sets flags in an entry that was read; nothing is written where they are set already. */
-  set(address: bigint, entry: bigint, flags: bigint): void {
+  /** Writes an entry that was read; nothing is written where it is the same already. */
+  write(address: bigint, before: bigint, after: bigint): void {
     const written = this.writes.findLast(([at]) => at === address);
-    const before = written === undefined ? entry : written[1];
-    if ((before & flags) !== flags) this.writes.push([address, before | flags]);
+    const now = written === undefined ? before : written[1];
+    if (now !== after) this.writes.push([address, after]);
   }
 }
 

@@ -280,7 +280,7 @@ export function algorithm(run: Run, va: bigint): Leaf {
     if (!accessed || (run.kind === 'write' && !dirty)) {
       if (!run.adue) throw pageFault(i, entryAddress);
       const flags = run.kind === 'write' ? (1n << 6n) | (1n << 7n) : 1n << 6n;
-      tables.set(run.place(entryAddress, 'write'), pte, flags);
+      tables.write(run.place(entryAddress, 'write'), pte, pte | flags);
     }
 
     // Step 10; Svnapot: the low four bits of a NAPOT entry's ppn are those of the address.

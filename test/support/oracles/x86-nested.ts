@@ -173,7 +173,7 @@ export function x86NestedTranslate(
           const again = eptWalk(host.ept, new OracleTables(memory), entryAddress, update);
           if (again.kind !== 'mapped') return { ...again, ...during, reads, writes };
         }
-        tables.set(place.pa, entry, flags);
+        tables.write(place.pa, entry, entry | flags);
       }
     }
 

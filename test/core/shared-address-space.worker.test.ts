@@ -14,7 +14,7 @@ import type { SpaceTask } from './shared-address-space-worker.ts';
 
 const WORKERS = 2;
 /** What has not happened after so long is not going to happen on this runtime. */
-const LIMIT_MS = 20_000;
+const LIMIT_MS = 60_000;
 /** Pairs that are plugged or unplugged in a run. */
 const CHANGES = 120;
 /** So many new maps, as seen by the Workers, show that both sides ran at once. */
@@ -79,7 +79,11 @@ describe('S3: hot-plug and unplug under load', () => {
     const update = async (steps: readonly ((memory: GuestMemory) => GuestMemory)[]): Promise<number> => {
       if (owner.planted !== 'published in two steps')
         return space.update((memory) => steps.reduce((next, step) => step(next), memory));
-      for (const step of steps) await space.update(step);
+      for (const step of steps) {
+        await space.update(step);
+        // Where all share a processor, nobody looks in between unless there is time.
+        if (space.generation % 8 === 0) await pause(0);
+      }
       return space.generation;
     };
     const change = async (pair: number): Promise<void> => {

@@ -4,10 +4,10 @@ import { Worker } from 'node:worker_threads';
 import { SpaceTable } from '../../src/core/shared-address-space-table.ts';
 import type { PublishTask } from './space-table-worker.ts';
 
-const LIMIT_MS = 15_000;
+const LIMIT_MS = 60_000;
 const SHAPE = { maxWorkers: 1, maxRegions: 16 };
 /** So many tables that differ, as seen by the reader, show that both sides ran at once. */
-const SEEN = 500;
+const SEEN = 100;
 
 describe('S2: the table of a shared address space', () => {
   let worker: Worker;

@@ -35,7 +35,7 @@ describe('driver and device in two threads', () => {
         eventIndex,
         indirect,
         defect: 'none',
-        patience: 1000,
+        patience: 10_000,
       });
       assert.equal(driver.moved, requests);
       assert.equal(device.moved, requests);

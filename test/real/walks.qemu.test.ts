@@ -1,6 +1,6 @@
 /**
  * guestmem looks into a real Linux and says what QEMU says: every translation, the whole list of mappings, the bytes, the memory
- * map; for four and five levels of page tables; live through the shared RAM and from a dump of the same moment.
+ * map; for every kind of x86's page tables; live through the shared RAM and from a dump of the same moment.
  */
 
 import assert from 'node:assert/strict';
@@ -12,6 +12,7 @@ import type { CpuState, MemoryImage } from 'guestmem/image';
 import type { Translator } from 'guestmem/paging';
 import { openImageFile } from 'guestmem/qemu';
 import { leaves, type Mapped, translatorOf } from '../support/leaves.ts';
+import type { LinuxGuestOptions } from '../support/linux-guest.ts';
 import { need } from '../support/need.ts';
 import { askQemu, choices, type Expected, type PausedGuest, pausedGuest } from '../support/paused-guest.ts';
 import { guestmem } from '../support/project.ts';
@@ -23,14 +24,21 @@ const hex = (value: number | bigint): string => `0x${value.toString(16)}`;
 /** Like the whole test run, every choice of addresses can be repeated. */
 const seed = Number(process.env['SEED'] ?? Date.now() % 2 ** 32);
 
-const guests = [
-  // A small low part, so that the RAM above 4 GiB begins inside the RAM file.
-  { levels: 4, mode: 'x86-4level', cpu: 'qemu64', machine: 'max-ram-below-4g=256M' },
-  { levels: 5, mode: 'x86-5level', cpu: 'max', machine: 'max-ram-below-4g=2G' },
-] as const;
+interface Guest extends Omit<LinuxGuestOptions, 'script'> {
+  readonly mode: string;
+  /** How many bits of its registers hold an address. */
+  readonly bits: 32 | 64;
+}
 
-for (const { levels, mode, cpu, machine: machineOptions } of guests) {
-  describe(`a paused Linux with ${levels} levels (seed ${seed})`, {
+const guests: readonly Guest[] = [
+  // A small low part, so that the RAM above 4 GiB begins inside the RAM file.
+  { mode: 'x86-4level', bits: 64, cpu: 'qemu64', machine: 'max-ram-below-4g=256M' },
+  { mode: 'x86-5level', bits: 64, cpu: 'max', machine: 'max-ram-below-4g=2G' },
+  { mode: 'x86-32', bits: 32, kernel: '686', cpu: 'qemu32' },
+];
+
+for (const { mode, bits, ...options } of guests) {
+  describe(`a paused Linux with tables of ${mode} (seed ${seed})`, {
     skip: need('qemu-system-x86_64', 'apt-get', 'dpkg-deb', 'setpriv'),
     timeout: 300_000,
   }, () => {
@@ -42,9 +50,9 @@ for (const { levels, mode, cpu, machine: machineOptions } of guests) {
 
     before(async () => {
       folder = await mkdtemp(join(tmpdir(), 'guestmem-walks-'));
-      paused = await pausedGuest({ cpu, machine: machineOptions });
+      paused = await pausedGuest(options);
       const pages = leaves(paused.machine).map((leaf) => ({ ...leaf, user: leaf.rights.user }));
-      expected = await askQemu(paused.machine, pages, 600, choose);
+      expected = await askQemu(paused.machine, pages, 600, choose, bits);
       const protocol = `file:${join(folder, 'dump')}`;
       await paused.machine.qmp.execute(
         'dump-guest-memory',
@@ -167,7 +175,7 @@ for (const { levels, mode, cpu, machine: machineOptions } of guests) {
     });
 
     // QEMU 7.2 answers `info mem` with nothing, after half a minute, for a CPU with five levels.
-    if (levels === 4) {
+    if (mode !== 'x86-5level') {
       it('T2: effective user and write rights are those of info mem', async () => {
         const wanted = parseInfoMem(await paused.machine.monitor('info mem'));
         const got: { start: bigint; size: bigint; user: boolean; writable: boolean }[] = [];

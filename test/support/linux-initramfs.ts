@@ -57,16 +57,22 @@ function needsOf(module: Buffer): string[] {
  * The named modules and all they depend on, in the order to load them. Debian's package has no `modules.dep` (depmod makes it when the
  * package is installed), so the modules themselves are asked.
  */
-async function modulesInOrder(folder: string, names: readonly string[]): Promise<Map<string, Buffer>> {
+async function modulesInOrder(
+  folder: string | undefined,
+  names: readonly string[],
+): Promise<Map<string, Buffer>> {
   const paths = new Map<string, string>();
-  for (const entry of await readdir(folder, { recursive: true })) {
-    if (entry.endsWith('.ko')) paths.set(basename(entry, '.ko').replaceAll('-', '_'), join(folder, entry));
+  if (folder !== undefined) {
+    for (const entry of await readdir(folder, { recursive: true })) {
+      if (entry.endsWith('.ko')) paths.set(basename(entry, '.ko').replaceAll('-', '_'), join(folder, entry));
+    }
   }
   const ordered = new Map<string, Buffer>();
   const add = async (name: string): Promise<void> => {
     if (ordered.has(name)) return;
     const path = paths.get(name);
-    if (path === undefined) throw new Error(`Cannot find the kernel module ${name} under ${folder}`);
+    if (path === undefined)
+      throw new Error(`Cannot find the kernel module ${name} under ${folder ?? 'nowhere'}`);
     const module = await readFile(path);
     for (const needed of needsOf(module)) await add(needed);
     ordered.set(name, module);
@@ -77,11 +83,11 @@ async function modulesInOrder(folder: string, names: readonly string[]): Promise
 
 /**
  * A gzipped initramfs whose `/init` sets up busybox and the modules, then runs `script` (a busybox shell script, as process 1).
- * @param modules the folder of the kernel's modules; `wanted` names those to load, dependencies come by themselves.
+ * @param modules the folder of the kernel's modules, where there is one; `wanted` names those to load, dependencies come by themselves.
  */
 export async function makeInitramfs(
   busybox: string,
-  modules: string,
+  modules: string | undefined,
   wanted: readonly string[],
   script: string,
 ): Promise<Buffer> {

@@ -6,6 +6,8 @@ import { delimiter, join } from 'node:path';
 /** Programs the tests use, and the Debian package that has each. */
 const packageOf: Readonly<Record<string, string>> = {
   'qemu-system-x86_64': 'qemu-system-x86',
+  'qemu-system-aarch64': 'qemu-system-arm',
+  'qemu-system-riscv64': 'qemu-system-misc',
   'qemu-storage-daemon': 'qemu-utils',
   mke2fs: 'e2fsprogs',
   debugfs: 'e2fsprogs',

@@ -74,12 +74,14 @@ export function choices(seed: number): (below: number) => number {
  * Random addresses inside mapped pages, `count` in user pages and `count` in kernel pages, and a third as many that are not mapped,
  * each with QEMU's answer. Every frame is as likely as every other: Linux maps one page of its espfix area 65,536 times.
  * @param pages where mapped pages begin, and how long they are.
+ * @param bits of an address; where QEMU's registers are longer, it does not look at the upper ones.
  */
 export async function askQemu(
   machine: QemuMachine,
   pages: Iterable<{ gva: bigint; gpa: number; pageSize: number; user: boolean }>,
   count: number,
   choose: (below: number) => number,
+  bits: 32 | 64 = 64,
 ): Promise<Expected[]> {
   const byFrame = new Map<number, { gva: bigint; pageSize: number; user: boolean }>();
   for (const page of pages) if (!byFrame.has(page.gpa)) byFrame.set(page.gpa, page);
@@ -100,8 +102,8 @@ export async function askQemu(
   const all = [...byFrame.values()];
   while (expected.length < count * 2 + count / 3) {
     const near = all[choose(all.length)]?.gva ?? 0n;
-    const far = (BigInt(choose(2 ** 32)) << 32n) | BigInt(choose(2 ** 32));
-    const gva = choose(2) === 0 ? near ^ (1n << BigInt(12 + choose(36))) : far;
+    const far = BigInt.asUintN(bits, (BigInt(choose(2 ** 32)) << 32n) | BigInt(choose(2 ** 32)));
+    const gva = choose(2) === 0 ? near ^ (1n << BigInt(12 + choose(bits === 64 ? 36 : 20))) : far;
     if ((await machine.gva2gpa(gva)) === undefined) await ask(gva, false);
   }
   return expected;

@@ -15,14 +15,14 @@ export interface TlbLine {
   readonly writable: boolean;
 }
 
-/** Parses `info tlb` for the long modes: `va: pa XGPDACTUW`. */
+/** Parses `info tlb`: `va: pa XGPDACTUW`. For PAE, QEMU 7.2 leaves NX in the physical address, as its bit 63. */
 export function parseInfoTlb(text: string): TlbLine[] {
   const lines: TlbLine[] = [];
   for (const match of text.matchAll(/^([0-9a-f]{16}): ([0-9a-f]{16}) ([XGPDACTUW-]{9})\r?$/gm)) {
     const [, gva = '', gpa = '', flags = ''] = match;
     lines.push({
       gva: BigInt(`0x${gva}`),
-      gpa: Number(`0x${gpa}`),
+      gpa: Number(BigInt.asUintN(63, BigInt(`0x${gpa}`))),
       noExecute: flags[0] === 'X',
       global: flags[1] === 'G',
       big: flags[2] === 'P',

@@ -5,6 +5,7 @@ import { checkExamples } from './examples.mjs';
 import { checkLayering } from './layering.mjs';
 import { checkLinks } from './links.mjs';
 import { checkPackageShape } from './package-shape.mjs';
+import { checkRequirements } from './requirements.mjs';
 import { checkStyle } from './style.mjs';
 import { checkTypes } from './types.mjs';
 import { checkWords } from './words.mjs';
@@ -23,6 +24,7 @@ export const CHECKS = {
   'doc-examples': checkDocExamples,
   examples: checkExamples,
   links: checkLinks,
+  requirements: checkRequirements,
   package: checkPackageShape,
   words: checkWords,
 };

@@ -6,8 +6,8 @@ import { newSharedBytes } from './shared-bytes.ts';
 /**
  * Zeroed memory private to this thread. Large sizes cost memory only where touched.
  *
- * The engine decides where on the host it lies: 16-byte aligned at least, not page-aligned; take {@link shared}
- * where the page alignment matters.
+ * The engine decides where on the host it lies: 8-byte aligned at least, not page-aligned; take {@link shared},
+ * of 1 MiB or more and in whole 64 KiB, where the page alignment matters.
  *
  * @param size - bytes, at least 1
  * @throws GuestMemoryError `invalid` for a size that is none, `too-large` where the engine has no room

@@ -62,7 +62,7 @@ export class GuestMemory extends ViewAccess implements HostTranslator, GuestAddr
   }
 
   /**
-   * Zeroed memory at 0, its size rounded up to the page.
+   * Zeroed memory at 0, its size rounded up to the page. On the host it is page-aligned where {@link shared} memory is.
    *
    * @param size - bytes, at least 1
    * @throws GuestMemoryError `invalid`, `too-large`, `unsupported` (see {@link heap} and {@link shared})

@@ -2,7 +2,7 @@ import type { Access } from './access.ts';
 import type { Releasable } from './disposable.ts';
 import { GuestMemoryError } from './errors.ts';
 import type { HostBytes } from './memory-view.ts';
-import { unlockPage } from './page-locks.ts';
+import { unlockPages } from './page-locks.ts';
 
 /**
  * Pages that stay where they are until they are released: their region cannot be removed, nor their rights be taken away.
@@ -27,10 +27,12 @@ export class LockedPages implements Releasable {
   readonly access: Access;
   private readonly held: readonly HostBytes[];
   private readonly bytes: readonly Uint8Array[];
+  private readonly memory: string;
   private released = false;
 
   /** Not for users: {@link GuestMemory.lockGpns} makes them. */
-  constructor(gpns: readonly number[], access: Access, held: readonly HostBytes[]) {
+  constructor(memory: string, gpns: readonly number[], access: Access, held: readonly HostBytes[]) {
+    this.memory = memory;
     this.gpns = gpns;
     this.access = access;
     this.held = held;
@@ -49,19 +51,29 @@ export class LockedPages implements Releasable {
     if (this.released || gone) {
       throw new GuestMemoryError('closed', 'the pages were released, or the mapping behind them closed', {
         operation: 'use locked pages',
+        memory: this.memory,
       });
     }
     return this.bytes;
   }
 
-  /** Unlocks the pages. Safe to call twice. */
+  /**
+   * Unlocks the pages. Safe to call twice.
+   *
+   * @throws GuestMemoryError `fault` where a backing's hook threw, which is the cause; all pages are unlocked then as well
+   */
   release(): void {
     if (this.released) return;
     this.released = true;
-    for (const { piece, offset, length } of this.held) {
-      if (this.access === 'write') piece.unhold(offset, length);
-      unlockPage(piece.backing, piece.backingOffset + offset, this.access);
-    }
+    if (this.access === 'write')
+      for (const { piece, offset, length } of this.held) piece.unhold(offset, length);
+    const errors = unlockPages(this.held, this.access);
+    if (errors.length === 0) return;
+    throw new GuestMemoryError('fault', `a backing failed at ${errors.length} of ${this.held.length} pages`, {
+      operation: 'unlock pages',
+      memory: this.memory,
+      cause: errors.length === 1 ? errors[0] : new AggregateError(errors),
+    });
   }
 
   [Symbol.dispose](): void {

@@ -1,4 +1,5 @@
 import type { Releasable } from './disposable.ts';
+import { GuestMemoryError } from './errors.ts';
 import type { GuestMemory } from './guest-memory.ts';
 import type { LockedPages } from './locked-pages.ts';
 import type { PagedRange } from './paged-range.ts';
@@ -78,7 +79,16 @@ export function lockRange(
   try {
     return new LockedRange(pages, rangeViews(memory, range, access));
   } catch (error) {
-    pages.release();
+    try {
+      pages.release();
+    } catch (second) {
+      throw new GuestMemoryError('fault', 'it cannot be lent, and then a backing failed to unlock it', {
+        operation: 'lock a range of',
+        memory: memory.name,
+        length: range.length,
+        cause: new AggregateError([error, second]),
+      });
+    }
     throw error;
   }
 }

@@ -5,7 +5,7 @@ import { isGuestMemoryError } from './errors.ts';
 import type { HostRun } from './host-run.ts';
 import { LockedPages } from './locked-pages.ts';
 import { type HostBytes, MemoryView, MemoryViews } from './memory-view.ts';
-import { lockPage, unlockPage } from './page-locks.ts';
+import { lockPage, unlockPages } from './page-locks.ts';
 import type { Region } from './region.ts';
 
 /** The ways to the host bytes themselves: translations, views, locked pages; and probes, which touch nothing. */
@@ -132,18 +132,13 @@ export abstract class ViewAccess extends AtomicAccess {
         held.push(page);
       }
     } catch (error) {
-      for (const { piece, offset } of held) unlockPage(piece.backing, piece.backingOffset + offset, access);
-      throw isGuestMemoryError(error)
-        ? error
-        : this.failure(
-            error,
-            (gpns[held.length] ?? 0) * PAGE_SIZE,
-            PAGE_SIZE,
-            (gpns[held.length] ?? 0) * PAGE_SIZE,
-            'lock',
-          );
+      const gpa = (gpns[held.length] ?? 0) * PAGE_SIZE;
+      const errors = unlockPages(held, access);
+      if (errors.length > 0)
+        throw this.failure(new AggregateError([error, ...errors]), gpa, PAGE_SIZE, gpa, 'lock');
+      throw isGuestMemoryError(error) ? error : this.failure(error, gpa, PAGE_SIZE, gpa, 'lock');
     }
-    return new LockedPages(gpns, access, held);
+    return new LockedPages(this.name, gpns, access, held);
   }
 
   /** Throws as a one-byte access to the first page that is not there would. */

@@ -26,7 +26,7 @@ function plugged(memory: GuestMemory): GuestMemory {
 }
 
 describe('A3: address spaces', () => {
-  it('A3: the seed’s VirtioDevice with an immutable map: a memory is its own address space', () => {
+  it('A3 VirtioDevice, impl: with an immutable map, a memory is its own address space', () => {
     const memory = GuestMemory.fromRanges([[0x1000, 0x400]]);
     memory.writeU32(0x1004, 7);
     const device = new VirtioDevice<GuestMemory>();
@@ -38,7 +38,7 @@ describe('A3: address spaces', () => {
     assert.equal(another.sum(0x1000, 4), 7);
   });
 
-  it('A3: the seed’s VirtioDevice with a mutable map: memory plugged while two devices work', () => {
+  it('A3 VirtioDevice: with a mutable map, memory plugged while two devices work', () => {
     const space = new AtomicAddressSpace(GuestMemory.fromRanges([[0, 0x1000]]));
     const device = new VirtioDevice<AtomicAddressSpace>();
     const another = new VirtioDevice<AtomicAddressSpace>();
@@ -108,6 +108,18 @@ describe('A3: address spaces', () => {
     });
     assert.equal(space.memory().regions.length, 2);
     space.update((memory) => memory);
+  });
+
+  it('A3 replace: the whole map at once; who holds the one before keeps it', () => {
+    const first = GuestMemory.fromRanges([[0, 0x1000]]);
+    const second = GuestMemory.fromRanges([[0x2000, 0x1000]]);
+    const space = new AtomicAddressSpace(first);
+    const held = space.memory();
+    space.replace(second);
+    assert.equal(space.memory(), second);
+    held.writeU8(0xfff, 1);
+    assert.equal(first.readU8(0xfff), 1);
+    refused(() => space.memory().readU8(0), { code: 'unmapped' });
   });
 
   it('A3 subscribe: every listener, after each change, with both memories, until it unsubscribes', () => {

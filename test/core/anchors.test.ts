@@ -3,12 +3,16 @@ import { describe, it } from 'node:test';
 import {
   alias,
   array,
+  attach,
   bytes,
   callbacks,
   GuestMemory,
   GuestMemoryAccessor,
   type HostRun,
   heap,
+  lazy,
+  ProtectedView,
+  share,
   shared,
   struct,
   u8,
@@ -19,8 +23,8 @@ import { ScatteredRuns } from '../support/indirect-memories.ts';
 import { refused } from '../support/refused.ts';
 import { sameBytes } from '../support/same-bytes.ts';
 
-// SPEC R: one test for each defect of the projects to beat that concerns what exists today. Those of locks, dirty
-// tracking, paged ranges and translation tables come with them; torn reads (OpenVMM D2) are in tearing.worker.test.ts.
+// SPEC R: one test for each defect of the projects to beat. Those of locks, dirty tracking and paged ranges are with their
+// tests; torn reads (OpenVMM D2) are in tearing.worker.test.ts too. docs/requirements.md lists them all.
 
 describe('R: defects of OpenVMM’s guestmem', () => {
   it('R OpenVMM D2: a scalar through calls upon calls is one call of its width at the bottom', () => {
@@ -225,9 +229,43 @@ describe('R: defects of vm-memory', () => {
     refused(() => memory.compareExchange(u32, 0, 0, 1), { code: 'denied', gpa: 0 });
     assert.equal(memory.load(u32, 0), 0);
   });
+
+  it('R vm-memory 2.4.8: whether bytes are the same is told by the bytes, not by the handle they came through', () => {
+    const ram = new SharedArrayBuffer(0x2000);
+    const once = GuestMemory.from(bytes(new Uint8Array(ram)));
+    const twice = once.insertRegion({ start: 0x8000, backing: bytes(new Uint8Array(ram, 0, 0x2000)) });
+    const attached = attach(structuredClone(share(twice)));
+    for (const memory of [twice, attached]) {
+      for (let i = 0; i < 0x2000; i++) memory.writeU8(i, i % 251);
+      const wanted = memory.readBytes(0, 0x1f00);
+      memory.copyFrom(memory, 0, 0x8100, 0x1f00);
+      sameBytes(memory.readBytes(0x100, 0x1f00), wanted);
+      memory.copyFrom(memory, 0x8100, 0, 0x1f00);
+      sameBytes(memory.readBytes(0, 0x1f00), wanted);
+    }
+  });
 });
 
 describe('R: defects of axaddrspace', () => {
+  it('R axaddrspace A.2.1: host bytes may lie above, below or at the guest’s address', () => {
+    for (const [start, at] of [
+      [0x1000, 0x9000],
+      [0x9000, 0x1000],
+      [2 ** 52, 0],
+      [0, 0xf000],
+    ] as const) {
+      const host = new Uint8Array(0x1_0000);
+      const memory = GuestMemory.fromRegions([{ start, backing: bytes(host.subarray(at, at + 0x1000)) }]);
+      assert.deepEqual(memory.translateAndGetLimit(start + 0x123), {
+        buffer: host.buffer,
+        byteOffset: at + 0x123,
+        limit: 0xedd,
+      });
+      memory.writeU32(start + 0xffc, 0x0102_0304);
+      assert.equal(host[at + 0xfff], 1);
+    }
+  });
+
   it('R axaddrspace A.2.2: the limit is what is left from the address, contiguous on the host', () => {
     const memory = GuestMemory.fromRanges([
       [0, 0x3000],
@@ -244,10 +282,55 @@ describe('R: defects of axaddrspace', () => {
     assert.equal(memory.views(0x2000, 0x1000, 'write').iovecs[0]?.length, 0x1000);
   });
 
+  it('R axaddrspace A.2.4: a fault on a page that is there keeps it, whoever reports it and how often', () => {
+    for (const options of [{}, { shared: true }]) {
+      let supplied = 0;
+      const backing = lazy(0x3000, (_, dest) => dest.fill(++supplied), options);
+      const memory = GuestMemory.from(backing);
+      memory.writeU8(0x1000, 0xaa);
+      for (const access of ['read', 'write', 'read'] as const)
+        assert.equal(backing.onFault?.(0x1000, 0x1000, access), 'retry');
+      assert.equal(supplied, 1);
+      assert.deepEqual(memory.readBytes(0x1000, 2), Uint8Array.of(0xaa, 1));
+    }
+  });
+
+  it('R axaddrspace A.2.6: where pages run out half-way, those that came are known and stay, and the rest can come later', () => {
+    let left = 2;
+    const backing = lazy(0x4000, (offset, dest) => {
+      if (left-- <= 0) throw new Error('no more frames');
+      dest.fill(1 + offset / 0x1000);
+    });
+    const memory = GuestMemory.from(backing);
+    const source = new Uint8Array(0x4000).fill(0xff);
+    const error = refused(() => memory.writeAt(0, source), { code: 'fault', failedAt: 0x2000, done: 0 });
+    assert.match(String(error.cause), /no more frames/);
+    assert.equal(backing.presentPages(), 2);
+    assert.deepEqual(memory.readBytes(0xfff, 2), Uint8Array.of(1, 2), 'nothing was written, nothing lost');
+    left = 2;
+    memory.writeAt(0, source);
+    assert.equal(backing.presentPages(), 4);
+    assert.equal(memory.readU8(0x3fff), 0xff);
+  });
+
   it('R axaddrspace A.2.7: a range that runs past the space is false, or invalid, and no crash', () => {
     const memory = GuestMemory.fromRanges([[2 ** 53 - 0x1000, 0x1000]]);
     assert.equal(memory.checkRange(2 ** 53 - 1, 2 ** 53 - 1), false);
     refused(() => memory.probe(2 ** 53 - 1, 2), { code: 'invalid', gpa: 2 ** 53 - 1, length: 2 });
+  });
+
+  it('R axaddrspace A.2.9: an access of nothing is allowed and brings no page', () => {
+    const backing = lazy(0x2000);
+    const memory = new ProtectedView(GuestMemory.from(backing), { initial: '' }).memory();
+    memory.readAt(0x1000, new Uint8Array(0));
+    memory.writeAt(0x1000, new Uint8Array(0));
+    memory.fillAt(0x1000, 1, 0);
+    memory.copyFrom(memory, 0, 0x1000, 0);
+    memory.probe(0x1000, 0, 'write');
+    assert.deepEqual(memory.views(0x1000, 0, 'write').iovecs, []);
+    assert.equal(memory.checkRange(0x1000, 0, 'write'), true);
+    assert.equal(backing.presentPages(), 0);
+    refused(() => memory.readU8(0x1000), { code: 'denied' });
   });
 
   it('R axaddrspace A.3 limit 0: an error and not an endless loop, wherever it comes', () => {
@@ -261,6 +344,20 @@ describe('R: defects of axaddrspace', () => {
     refused(() => stuck.readBuffer(0, new Uint8Array(16)), { code: 'fault', failedAt: 8, done: 0 });
     refused(() => stuck.writeObj(array(u8, 9), 0, new Array(9).fill(1)), { code: 'fault', failedAt: 8 });
     refused(() => GuestMemory.from(stuck).readBytes(4, 8), { code: 'fault', failedAt: 8 });
+  });
+
+  it('R axaddrspace A.3 overflow: the next address is never past the space', () => {
+    const asked: number[] = [];
+    const top = 2 ** 53 - 8;
+    const memory = GuestMemory.from({
+      translateAndGetLimit(gpa): HostRun | undefined {
+        asked.push(gpa);
+        return { buffer: new ArrayBuffer(64), byteOffset: 0, limit: 64 };
+      },
+    });
+    assert.equal(memory.readBytes(top, 8).length, 8);
+    refused(() => memory.readBytes(top, 9), { code: 'invalid', gpa: top, length: 9 });
+    assert(asked.length > 0 && asked.every((gpa) => gpa === top), String(asked));
   });
 
   it('R axaddrspace A.3 partial: a failure half-way leaves the earlier runs as they were', () => {

@@ -30,7 +30,7 @@ describe('dirty tracking', () => {
     assert.deepEqual(tracking.drain(), []);
   });
 
-  it('M12 D13: any power of two up to 1 GiB is a page; anything else is refused', () => {
+  it('M12 R OpenVMM D13: any power of two up to 1 GiB is a page; anything else is refused', () => {
     const size = 0x1_0123;
     for (let shift = 0; shift <= 30; shift++) {
       const pageSize = 2 ** shift;

@@ -147,7 +147,7 @@ for (const kind of KINDS) {
       small = bounded(tested).regions.every(({ size }) => size < 2 ** 24);
     });
 
-    it('M12 D14: every path that writes marks its pages and no others; once', () => {
+    it('M12 R OpenVMM D14: every path that writes marks its pages and no others; once', () => {
       for (const pageSize of small ? [4, 4096] : [4096]) {
         const { start, length, skew } = tested;
         const tracking = trackDirty(bounded(tested), { pageSize });

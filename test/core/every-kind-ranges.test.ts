@@ -19,7 +19,7 @@ for (const kind of KINDS) {
       lengths = [...LENGTHS, tested.length].filter((length) => length <= tested.length);
     });
 
-    it('A2: writeAt and readAt move every length from every place, at offsets of the buffer', () => {
+    it('A2 read_at, write_at: move every length from every place, at offsets of the buffer', () => {
       const { memory, start, length } = tested;
       const expected = pattern(length);
       memory.writeAt(start, expected);
@@ -38,7 +38,7 @@ for (const kind of KINDS) {
       sameBytes(memory.readBytes(start, length), expected);
     });
 
-    it('A2 read_to_atomic: the buffer may lie in shared memory', () => {
+    it('A2 read_to_atomic, write_from_atomic: the buffer may lie in shared memory', () => {
       const { memory, start, length } = tested;
       const own = new Uint8Array(new SharedArrayBuffer(length + 5), 5);
       own.set(pattern(length, 6));
@@ -48,7 +48,7 @@ for (const kind of KINDS) {
       sameBytes(Uint8Array.from(back), pattern(length, 6));
     });
 
-    it('A2: fillAt sets every length from every place, and not a byte beside it', () => {
+    it('A2 fill_at: sets every length from every place, and not a byte beside it', () => {
       const { memory, start, length } = tested;
       const expected = pattern(length);
       memory.writeAt(start, expected);

@@ -61,6 +61,20 @@ describe('A2: making a memory', () => {
     assert.deepEqual(memory.subrange(0, 0).regions, []);
   });
 
+  it('A2 Clone: a memory is a handle; whoever has it, or one made from it, has the same bytes', () => {
+    const memory = GuestMemory.fromRanges([[0, 0x1000]]);
+    const handles = [memory, memory.memory(), memory.subrange(0, 0x1000)];
+    handles.push(memory.insertRegion({ start: 0x1000, backing: heap(8) }).removeRegion(0x1000, 8));
+    for (const [i, handle] of handles.entries()) {
+      handle.writeU8(i, i + 1);
+      assert.deepEqual(
+        handles.map((other) => other.readU8(i)),
+        handles.map(() => i + 1),
+      );
+    }
+    assert.equal(handles[1], memory);
+  });
+
   it('A2 Debug: a memory shows itself as its map, one line a region', () => {
     const memory = GuestMemory.fromRegions(
       [

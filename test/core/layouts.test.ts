@@ -178,7 +178,7 @@ describe('M6: structs', () => {
 
 describe('M6 A2: readPlain and writePlain on every kind of memory', () => {
   for (const kind of KINDS) {
-    it(`M6 A2: every layout at every alignment of ${kind.name}`, () => {
+    it(`M6 A2 read_plain, write_plain: every layout at every alignment of ${kind.name}`, () => {
       const tested = kind.make();
       const { memory, start, length, pastEnd } = tested;
       const layouts: readonly (readonly [Layout<unknown>, unknown])[] = [

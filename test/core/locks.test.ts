@@ -6,7 +6,9 @@ import {
   copyOnWrite,
   GuestMemory,
   heap,
+  lockRange,
   type MemoryBacking,
+  PagedRange,
   ProtectedView,
   shared,
   trackDirty,
@@ -20,7 +22,7 @@ const PAGE = 0x1000;
 /** A backing that writes down what it is told; `refuse` throws in the hook of that name at that offset. */
 function hooked(
   size: number,
-  refuse?: { hook: 'lock' | 'expose'; offset: number },
+  refuse?: { hook: 'lock' | 'unlock' | 'expose'; offset: number },
 ): { backing: MemoryBacking; told: string[] } {
   const told: string[] = [];
   const tell = (hook: 'lock' | 'unlock' | 'expose', offset: number, length: number, access = ''): void => {
@@ -70,7 +72,7 @@ describe('M11: locked pages', () => {
     assert.equal(memory.removeRegion(0x10_0000, 0x4000).regions.length, 0);
   });
 
-  it('M11 D4: a lock through a subrange pins the page for the whole memory, and the other way round', () => {
+  it('M11 R OpenVMM D4: a lock through a subrange pins the page for the whole memory, and the other way round', () => {
     const memory = GuestMemory.fromRanges([[0, 0x4000]]);
     const part = memory.subrange(0x1000, 0x2000);
     const locked = part.lockGpns([1]);
@@ -83,7 +85,7 @@ describe('M11: locked pages', () => {
     memory.removeRegion(0, 0x4000);
   });
 
-  it('M11 D3: a subrange of 16 bytes locks no page, nor does one that begins in the middle lend bytes outside', () => {
+  it('M11 R OpenVMM D3: a subrange of 16 bytes locks no page, nor does one that begins in the middle lend bytes outside', () => {
     const memory = GuestMemory.allocate(0x3000);
     for (const offset of [0, 0x10, 0x1ff8]) {
       const part = memory.subrange(offset, 16);
@@ -103,7 +105,7 @@ describe('M11: locked pages', () => {
     memory.removeRegion(0, 0x3000);
   });
 
-  it('M11 D5: where one page fails none is locked, and each backing hears of exactly the locks it gave', () => {
+  it('M11 R OpenVMM D5: where one page fails none is locked, and each backing hears of exactly the locks it gave', () => {
     const first = hooked(0x2000);
     const second = hooked(0x2000, { hook: 'lock', offset: PAGE });
     const memory = GuestMemory.fromRegions([
@@ -129,7 +131,7 @@ describe('M11: locked pages', () => {
     memory.removeRegion(0, 0x2000).removeRegion(0x2000, 0x2000);
   });
 
-  it('M11 A2: hooks hear of the first lock and the last release of a page; expose only of what goes to the kernel', () => {
+  it('M11 A2 lock_gpns: hooks hear of the first lock and the last release of a page; expose only of what goes to the kernel', () => {
     const { backing, told } = hooked(0x3000);
     const memory = GuestMemory.fromRegions([{ start: 0x4000, backing }]);
     const hear = (wanted: readonly string[]): void => assert.deepEqual(told.splice(0), wanted);
@@ -151,6 +153,124 @@ describe('M11: locked pages', () => {
     hear(['unlock 0 4096']);
   });
 
+  it('M11 R axaddrspace A.2.8: a backing that fails to unlock a page keeps no other locked, and is told of each once', () => {
+    const { backing, told } = hooked(0x4000, { hook: 'unlock', offset: PAGE });
+    const other = hooked(0x1000);
+    const memory = GuestMemory.fromRegions(
+      [
+        { start: 0, backing },
+        { start: 0x4000, backing: other.backing },
+      ],
+      { name: 'ram' },
+    );
+    const tracking = trackDirty(memory);
+    const locked = tracking.memory.lockGpns([0, 1, 2, 4]);
+    told.length = 0;
+    const error = refused(() => locked.release(), {
+      code: 'fault',
+      operation: 'unlock pages',
+      memory: 'ram',
+    });
+    assert.match(String(error.cause), /the kernel says no/);
+    assert.deepEqual(told.splice(0), ['unlock 0 4096', 'unlock 1 4096', 'unlock 2 4096']);
+    assert.deepEqual(other.told, ['lock 0 4096 write', 'unlock 0 4096']);
+    locked.release();
+    assert.deepEqual(told, [], 'released once');
+    tracking.drain();
+    assert.deepEqual(tracking.drain(), [], 'no page is held any more');
+    memory.removeRegion(0, 0x4000).removeRegion(0x4000, 0x1000);
+
+    const both = memory.lockGpns([1, 1]);
+    const again = memory.lockGpns([1, 2]);
+    both.release();
+    const { cause } = refused(() => again.release(), { code: 'fault' });
+    assert(cause instanceof Error && !(cause instanceof AggregateError));
+    memory.removeRegion(0, 0x4000);
+  });
+
+  it('M11: what fails while a failed lock is given back is not lost, and neither is why it failed', () => {
+    const first = hooked(0x2000, { hook: 'unlock', offset: 0 });
+    const memory = GuestMemory.fromRegions([{ start: 0, backing: first.backing }]);
+    const { cause } = refused(() => memory.lockGpns([0, 1, 7]), {
+      code: 'fault',
+      operation: 'lock',
+      gpa: 0x7000,
+    });
+    assert(cause instanceof AggregateError);
+    const [why, then] = cause.errors as readonly unknown[];
+    assert.match(String(why), /0x7000/);
+    assert.match(String(then), /the kernel says no/);
+    memory.removeRegion(0, 0x2000);
+    refused(() => lockRange(memory, new PagedRange(0, 0x1000, [7])), { code: 'unmapped' });
+    let lends = true;
+    const range = new PagedRange(0, 0x1000, [0]);
+    const fickle = Object.create(range, {
+      runs: {
+        value: () => {
+          lends = false;
+          throw new Error('no runs');
+        },
+      },
+    }) as PagedRange;
+    const failed = refused(() => lockRange(memory, fickle), { code: 'fault', operation: 'lock a range of' });
+    assert.equal(lends, false);
+    assert(failed.cause instanceof AggregateError && failed.cause.errors.length === 2);
+    memory.removeRegion(0, 0x2000);
+  });
+
+  it('M11 R OpenVMM D11: whoever would take a locked page away is refused, by whichever view it was locked', () => {
+    const ram = GuestMemory.allocate(0x4000);
+    const [first, second] = [new ProtectedView(ram), new ProtectedView(ram.subrange(0x1000, 0x2000))];
+    const locked = first.memory().subrange(0x800, 0x2000).subrange(0x800, 0x1000).lockGpns([0]);
+    for (const view of [first, second]) {
+      const gpa = view === first ? 0x1000 : 0;
+      refused(() => view.protect(gpa, 0x1000, ''), { code: 'locked' });
+      view.protect(gpa + 0x1000, 0x1000, '');
+    }
+    for (const memory of [ram, first.memory(), trackDirty(ram).memory])
+      refused(() => memory.removeRegion(0, 0x4000), { code: 'locked', failedAt: 0x1000 });
+    locked.release();
+    for (const view of [first, second]) view.protect(view === first ? 0x1000 : 0, 0x1000, '');
+    ram.removeRegion(0, 0x4000);
+  });
+
+  it('M11 R OpenVMM D11: a locked page is found without a look at all the others', () => {
+    // A look at all of them for each page would be 64 million looks, 5 seconds.
+    const pages = 16_000;
+    const ram = GuestMemory.allocate(pages * PAGE, { shared: false });
+    const view = new ProtectedView(ram);
+    const locked = ram.lockGpns(
+      Array.from({ length: pages }, (_, i) => i).filter((gpn) => gpn % 2 === 0),
+      { access: 'read' },
+    );
+    const began = performance.now();
+    for (let gpn = 1; gpn < pages; gpn += 2) view.protect(gpn * PAGE, PAGE, '');
+    const odd = performance.now() - began;
+    for (const gpn of [0, 2, pages - 2])
+      refused(() => view.protect(gpn * PAGE, PAGE, ''), { code: 'locked' });
+    refused(() => view.protect(0, pages * PAGE, ''), { code: 'locked' });
+    locked.release();
+    const again = performance.now();
+    for (let gpn = 1; gpn < pages; gpn += 2) view.protect(gpn * PAGE, PAGE, 'rwx');
+    const none = performance.now() - again;
+    assert(odd < 20 * none + 2_000, `${odd} ms with locks, ${none} ms without`);
+  });
+
+  it('M11: pages that begin in the middle of others are found by each of their bytes', () => {
+    const backing = heap(0x4000);
+    const aligned = GuestMemory.from(backing);
+    const odd = GuestMemory.fromRegions([{ start: 0x1_0800, backing }]);
+    const view = new ProtectedView(aligned);
+    const other = odd.lockGpns([0x12], { access: 'read' }); // bytes 0x1800 to 0x2800
+    for (const gpa of [0x1000, 0x2000]) refused(() => view.protect(gpa, PAGE, ''), { code: 'locked' });
+    const both = aligned.lockGpns([1], { access: 'read' });
+    other.release();
+    refused(() => view.protect(0x1000, PAGE, ''), { code: 'locked' });
+    view.protect(0x2000, PAGE, '');
+    both.release();
+    view.protect(0x1000, PAGE, '');
+  });
+
   it('M11: a backing that refuses to expose a page leaves nothing locked', () => {
     const { backing, told } = hooked(0x2000, { hook: 'expose', offset: PAGE });
     const memory = GuestMemory.from(backing);
@@ -160,7 +280,7 @@ describe('M11: locked pages', () => {
     memory.removeRegion(0, 0x2000);
   });
 
-  it('M11 D6: neighbours on both sides of a border, and the last page of a region filled to its end', () => {
+  it('M11 R OpenVMM D6: neighbours on both sides of a border, and the last page of a region filled to its end', () => {
     const memory = GuestMemory.multiRegion(0x2000, [heap(0x2000), shared(0x2000)]);
     const locked = memory.lockGpns([1, 2, 3]);
     for (const [i, page] of locked.pages.entries()) page.fill(i + 1);
@@ -187,7 +307,7 @@ describe('M11: locked pages', () => {
     memory.removeRegion(0, 0x800);
   });
 
-  it('M11 D1: a page that may only be read is locked for reading, not for writing', () => {
+  it('M11 R OpenVMM D1: a page that may only be read is locked for reading, not for writing', () => {
     const rom = GuestMemory.from(bytes(new Uint8Array(0x2000).fill(5), { readOnly: true }));
     const locked = rom.lockGpns([0, 1], { access: 'read' });
     assert.equal(locked.pages[1]?.[0], 5);

@@ -174,7 +174,7 @@ describe('M1: regions', () => {
     assert.equal(MAX_PIECE, 2 ** 32);
   });
 
-  it('M1 A2: fromRanges takes unaligned starts, shared or not', () => {
+  it('M1 A2 from_ranges: takes unaligned starts, shared or not', () => {
     for (const isShared of [false, true]) {
       const memory = GuestMemory.fromRanges(
         [
@@ -242,7 +242,7 @@ describe('M1: changes of the map', () => {
     assert.equal(memory.regions.length, 2);
   });
 
-  it('A2 regions tell start, size, end, kind, access and backing, and cannot be changed', () => {
+  it('A2 from_regions: they tell start, size, end, kind, access and backing, and cannot be changed', () => {
     const rom = bytes(new Uint8Array(8), { readOnly: true });
     const ram = heap(0x10);
     const memory = GuestMemory.fromRegions([

@@ -40,7 +40,7 @@ async function install() {
   note('Installing packages (npm ci) ...');
   const start = performance.now();
   // Nothing we depend on needs its install script: the compilers and koffi come prebuilt.
-  const args = ['ci', '--ignore-scripts', '--no-audit', '--no-fund', '--loglevel=error'];
+  const args = ['ci', '--ignore-scripts', '--no-audit', '--no-fund', '--loglevel=error', '--fetch-retries=5'];
   const npm = process.env['npm_execpath'];
   const { status, output } =
     npm === undefined

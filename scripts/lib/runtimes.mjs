@@ -52,6 +52,7 @@ export async function fetchRuntime(runtime) {
       '--no-audit',
       '--no-fund',
       '--loglevel=error',
+      '--fetch-retries=5',
     ];
     const into = path.join(FOLDER, `${kind}-${version}`);
     const { status, output } = await run('npm', ['install', ...options, '--prefix', into, spec], {

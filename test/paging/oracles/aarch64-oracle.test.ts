@@ -526,6 +526,10 @@ describe('the AArch64 stage 1 oracle: descriptors and their faults', () => {
       summary(rootEntry(ROOT[2], (1n << 39n) | OPEN | 1n, READ, { processor })),
       '0x8000000000 level 2',
     );
+    // 52 bits with 64 KiB want FEAT_LPA, and nothing of FEAT_LPA2.
+    const lpa = { processor: { lpa2: false } };
+    const wide = (6n << 32n) | (1n << 14n) | 35n;
+    assert.equal(summary(rootEntry(wide, OPEN | 0xf003n, READ, lpa)), '0xf000000000000 level 3');
     // Level -1, and the 52-bit forms under a smaller IPS.
     const minus1 = (1n << 59n) | (5n << 32n) | 12n;
     assert.equal(summary(rootEntry(minus1, (1n << 48n) | 3n, READ)), '0x29 level -1 at 41000000');
@@ -932,6 +936,13 @@ describe('the AArch64 stage 2 oracle: walks, faults and rights', () => {
     assert.equal(xn(0b01n, false), 'rwxrwx');
     assert.equal(xn(0b10n, false), 'rw-rw-');
     assert.equal(xn(0b11n, false), 'rw-rw-');
+  });
+
+  it('T3: the processor with every feature has FEAT_XNX', () => {
+    assert.equal(
+      rights((access) => rootEntry2(OPEN2 | (1n << 53n) | 1n, access)),
+      'rw-rwx',
+    );
   });
 
   it('T4: HA sets AF; HA and HD let a write through DBM, which sets S2AP[1]', () => {

@@ -5,7 +5,7 @@ import { docComments, fencedBlocks } from '../lib/doc-comment.mjs';
 import { filesUnder } from '../lib/paths.mjs';
 import { eachAtOnce, run } from '../lib/run.mjs';
 
-const RUN_TIMEOUT_MS = 30_000;
+const RUN_TIMEOUT_MS = 120_000;
 
 /**
  * @typedef {object} Example

@@ -20,6 +20,9 @@ import { reportText } from './test-file.mjs';
 /** Debian's, or the one that CHROME_BIN names. */
 const PROGRAM = process.env['CHROME_BIN'] ?? '/usr/bin/chromium';
 
+/** Half a second where nothing else runs. */
+const START_MS = 120_000;
+
 const FLAGS = [
   // In a container, root has no namespaces to build the sandbox of; the pages are our own.
   '--no-sandbox',
@@ -45,7 +48,12 @@ export function whyNoChromium(program = PROGRAM) {
 export async function startChromium(root = ROOT) {
   const server = await serveTests(root);
   try {
-    const browser = await chromium.launch({ executablePath: PROGRAM, headless: true, args: FLAGS });
+    const browser = await chromium.launch({
+      executablePath: PROGRAM,
+      headless: true,
+      args: FLAGS,
+      timeout: START_MS,
+    });
     /** @type {Tab[]} */
     const idle = [];
     return {

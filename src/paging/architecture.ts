@@ -1,3 +1,4 @@
+import type { PageAccess } from './access.ts';
 import type { FaultReason } from './fault-reason.ts';
 import { PagingError } from './paging-error.ts';
 import type { Rights } from './rights.ts';
@@ -31,6 +32,22 @@ export interface FaultFacts extends AccessFacts {
   readonly deniesExecution: boolean;
   /** Whether a protection key forbids the access, be it the reason or not. */
   readonly keyForbids: boolean;
+  /** Whether the format has a bit for each of user-mode and supervisor-mode execution. */
+  readonly tellsUserExecute: boolean;
+  /** For a second stage: what the first one wanted; `undefined` where there is no first stage. */
+  readonly during: 'table-walk' | 'final-access' | undefined;
+  /** For a second stage: the access that began it all. */
+  readonly original: AccessFacts | undefined;
+}
+
+/** How a second stage is asked on behalf of a first one. */
+export interface SecondStageAccess {
+  /** Reading an entry of the first stage's tables. */
+  readonly tableRead: PageAccess;
+  /** Marking one as accessed or dirty. */
+  readonly tableWrite: PageAccess;
+  /** Whether the access to the page at the end counts as one of user mode. */
+  userOf(access: AccessFacts, pageIsUser: boolean): boolean;
 }
 
 /** Protection keys in force. */
@@ -58,6 +75,8 @@ export interface Architecture<Controls = ResolvedControls> {
   faultCode(fault: FaultFacts, controls: Controls): number;
   /** Whether global pages are in force. */
   global(controls: Controls): boolean;
+  /** How it serves as a second stage; absent where it cannot. */
+  secondStage?(controls: Controls): SecondStageAccess;
   /** The protection keys in force, if there are any. */
   keys?(controls: Controls): ProtectionKeys | undefined;
 }

@@ -51,11 +51,12 @@ export class CompiledFormat {
   /** Protection keys that are in force, and where the key stands in the upper half of a leaf. */
   readonly keys: ProtectionKeys | undefined;
   readonly keyShift: number;
+  /** Whether execution by user and by supervisor mode have a bit each. */
+  readonly tellsUserExecute: boolean;
   /** Whether some bit can deny execution. */
   readonly deniesExecution: boolean;
   /** Rights that the format has no bits for: everybody has them. */
   private readonly implied: number;
-  private readonly supervisorExecutes: boolean;
   private readonly rightFields: readonly CompiledRight[];
 
   constructor(format: PagingFormat, controls: object | undefined) {
@@ -78,7 +79,7 @@ export class CompiledFormat {
     this.rightFields = format.rights.map((field) => compileRight(field, resolved));
     const named = format.rights.reduce((code, { right }) => code | RIGHT_BITS[right], 0);
     this.implied = (RIGHTS_CODES - 1) & ~named;
-    this.supervisorExecutes = (named & SUPERVISOR_EXECUTE) !== 0;
+    this.tellsUserExecute = (named & SUPERVISOR_EXECUTE) !== 0;
     this.plain = isPlain(format) ? 1 : 0;
     this.rightsShift = format.rights[0]?.bit ?? 0;
     this.noExecuteShift = (format.rights[2]?.bit ?? 63) - 32 - 2;
@@ -117,7 +118,7 @@ export class CompiledFormat {
   /** A rights code as {@link rightsOf} takes it: with what the format has no bits for. */
   complete(code: number): number {
     const full = code | this.implied;
-    if (this.supervisorExecutes) return full;
+    if (this.tellsUserExecute) return full;
     return (full & execute) !== 0 ? full | SUPERVISOR_EXECUTE : full & ~SUPERVISOR_EXECUTE;
   }
 

@@ -7,10 +7,12 @@ export type {
   FaultFacts,
   ProtectionKeys,
   ResolvedControls,
+  SecondStageAccess,
 } from './architecture.ts';
 export type { Mask64 } from './bits.ts';
 export { BufferTables } from './buffer-tables.ts';
 export type { PagingControls } from './controls.ts';
+export { EPT_4LEVEL, EPT_5LEVEL, type EptControls, eptFormat } from './ept-formats.ts';
 export type { FaultReason } from './fault-reason.ts';
 export type {
   AddressField,
@@ -38,6 +40,7 @@ export type {
   UnreadableRange,
 } from './mapping-record.ts';
 export { type MappingsOptions, mappings } from './mappings.ts';
+export { NPT_4LEVEL, NPT_5LEVEL } from './npt-formats.ts';
 export { isPagingError, PagingError, type PagingErrorCode, type PagingErrorFacts } from './paging-error.ts';
 export { formatRights, type RightName, type Rights } from './rights.ts';
 export type { TableOps, TableReadOps } from './table-ops.ts';
@@ -54,6 +57,7 @@ export {
   type WalkStep,
 } from './translation.ts';
 export { type MemoryTranslatorInit, type TablesTranslatorInit, Translator } from './translator.ts';
+export { TwoStageTranslator, type TwoStageTranslatorInit } from './two-stage-translator.ts';
 export { VirtualMemory, type VirtualMemoryOptions } from './virtual-memory.ts';
 export type { WalkFault } from './walk-fault.ts';
 export type { X86Controls } from './x86-controls.ts';

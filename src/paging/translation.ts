@@ -35,6 +35,8 @@ export interface MappedTranslation {
   readonly protectionKey: number | undefined;
   /** Every entry that was read, root first. */
   readonly levels: readonly WalkStep[];
+  /** Through two stages: what the second one said of the page; its `gva` is the first stage's output. */
+  readonly secondStage?: MappedTranslation;
 }
 
 /** The processor would raise a page fault: #PF on x86. */

@@ -2,6 +2,7 @@ import type { GuestMemory } from '../core/index.ts';
 import { ACCESS_CODES, accessCode, accessFacts, type PageAccess, WRITE_ACCESS } from './access.ts';
 import { halvesOfAddress, splitAddress } from './address-halves.ts';
 import type { AddressTranslator, WalkedPage } from './address-translator.ts';
+import type { AccessFacts, SecondStageAccess } from './architecture.ts';
 import { physical } from './bits.ts';
 import { CompiledFormat } from './compiled-format.ts';
 import type { PagingControls } from './controls.ts';
@@ -15,17 +16,10 @@ import { Marker } from './marker.ts';
 import { PagingError } from './paging-error.ts';
 import { rightsOf } from './rights.ts';
 import type { TableReadOps } from './table-ops.ts';
-import type { OneStageTranslation, WalkStep } from './translation.ts';
+import type { OneStageTranslation } from './translation.ts';
 import { ACCESS_FLAG, LEAF, RIGHTS, reasonOf, SPECIAL_LEAF, TABLE } from './verdict.ts';
 import { WalkFault } from './walk-fault.ts';
-import {
-  isGlobal,
-  leafOfWalk,
-  reportWalk,
-  rightsOfWalk,
-  stepsOfWalk,
-  type WalkTrace,
-} from './walk-report.ts';
+import { isGlobal, leafOfWalk, reportWalk, rightsOfWalk, type WalkTrace } from './walk-report.ts';
 
 /** Tables in guest memory: `root` is the root register (CR3) as the processor holds it, flags and PCID included. */
 export interface MemoryTranslatorInit {
@@ -47,6 +41,12 @@ export interface ReaderTranslatorInit {
   readonly reader: EntryReader;
   readonly format: PagingFormat;
   readonly controls?: PagingControls;
+}
+
+/** On whose behalf a second stage is asked; its fault codes tell. */
+export interface Asked {
+  during: 'table-walk' | 'final-access' | undefined;
+  original: AccessFacts | undefined;
 }
 
 // Constants of this module are known to the optimiser, imported ones are looked up every time.
@@ -104,6 +104,10 @@ export class Translator<TableAddr = number> implements AddressTranslator {
   readonly rules: string;
   /** For the other files of this room: what an enumeration works on. */
   readonly source: WalkSource;
+  /** For a second stage: on whose behalf it is asked. */
+  readonly asked: Asked = { during: undefined, original: undefined };
+  /** Entries that the last walk read. */
+  reads = 0;
   private readonly compiled: CompiledFormat;
   private readonly reader: EntryReader;
   // Copies of the compiled format's fields, one load nearer to the walk.
@@ -233,6 +237,7 @@ export class Translator<TableAddr = number> implements AddressTranslator {
       pageLo = level.leafAddress.addressLo(entryLo);
     }
     pageLo |= lo & level.pageMask;
+    this.reads = (level.slot >> 1) + 1;
     return pageHi < 0x800 ? (pageHi << 20) | (pageLo >>> 12) : pageHi * 0x10_0000 + (pageLo >>> 12);
   }
 
@@ -273,9 +278,15 @@ export class Translator<TableAddr = number> implements AddressTranslator {
     return reportWalk(this.trace, gva, page < 0 ? page : page * 4096 + (lo & 0xfff), this.fault);
   }
 
-  /** The entries that the last traced walk read, up to the one that could not be; for who translates in two stages. */
-  stepsOfFault(gva: bigint): readonly WalkStep[] {
-    return stepsOfWalk(this.trace, gva, this.fault.level, false);
+  /** How this serves as a second stage; `undefined` where it cannot. For the other files of this room. */
+  get secondStage(): SecondStageAccess | undefined {
+    return this.format.architecture.secondStage?.(this.compiled.controls);
+  }
+
+  /** Whether the page of the last successful traced walk is user mode's. For the other files of this room. */
+  get pageIsUser(): boolean {
+    const { compiled, trace } = this;
+    return rightsOf(compiled.complete(rightsOfWalk(trace, leafOfWalk(trace)))).user;
   }
 
   /**
@@ -341,6 +352,7 @@ export class Translator<TableAddr = number> implements AddressTranslator {
     const { architecture } = this.format;
     const facts = accessFacts(access) ?? { kind: 'read', user: false, ac: false };
     const allowed = rightsOf(compiled.complete(rights));
+    this.reads = cause === NOT_CANONICAL ? 0 : (level.slot >> 1) + 1;
     fault.lo = lo >>> 0;
     fault.hi = hi >>> 0;
     fault.rights = -1;
@@ -369,7 +381,17 @@ export class Translator<TableAddr = number> implements AddressTranslator {
       fault.reason = reason;
     }
     fault.errorCode = architecture.faultCode(
-      { ...facts, reason, level: level.format.level, rights: allowed, deniesExecution, keyForbids },
+      {
+        ...facts,
+        reason,
+        level: level.format.level,
+        rights: allowed,
+        deniesExecution,
+        keyForbids,
+        tellsUserExecute: compiled.tellsUserExecute,
+        during: this.asked.during,
+        original: this.asked.original,
+      },
       controls,
     );
     return -1;

@@ -27,13 +27,25 @@ export class WalkFault {
   errorCode = 0;
   /** Level of the entry concerned; 0 for an address that is not canonical. */
   level = 0;
-  /** Guest-physical address of the entry concerned. */
+  /** Guest-physical address of the entry concerned; for a second stage's fault, the address that it refused. */
   entryAddress = 0;
   /** For a page fault after the leaf was reached: what the tables allow, as a rights code; else -1. */
   rights = -1;
   /** The virtual address: bits 31:0 and 63:32. */
   lo = 0;
   hi = 0;
+
+  /** Takes over what another record says. */
+  copyFrom(other: WalkFault): void {
+    this.kind = other.kind;
+    this.reason = other.reason;
+    this.errorCode = other.errorCode;
+    this.level = other.level;
+    this.entryAddress = other.entryAddress;
+    this.rights = other.rights;
+    this.lo = other.lo;
+    this.hi = other.hi;
+  }
 
   /** The virtual address. */
   get gva(): bigint {

@@ -33,6 +33,7 @@ export function reportWalk(
       const levels = stepsOfWalk(trace, gva, level, true);
       return { kind: 'page-fault', gva, errorCode, reason, level, entryAddress, rights, levels };
     }
+    case 'second-stage':
     case 'table-unreadable':
       return {
         kind: 'table-unreadable',

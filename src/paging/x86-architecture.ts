@@ -22,6 +22,7 @@ export const X86: Architecture<X86ControlsInForce> = {
     pkru: 0,
     pks: false,
     pkrs: 0,
+    amd: false,
     accessedDirty: 'off',
   },
 

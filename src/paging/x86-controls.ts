@@ -24,6 +24,8 @@ export interface X86Controls {
   readonly pks?: boolean;
   /** IA32_PKRS, as `pkru`. Default 0. */
   readonly pkrs?: number;
+  /** One of AMD's processors: bit 8 of PML4E and PML5E is reserved (APM 2, 5.3.3), which Intel's ignore. Default false. */
+  readonly amd?: boolean;
   /** Marking of entries as accessed and dirty: `off` (default) or `update`; x86 processors have no fault for it. */
   readonly accessedDirty?: 'off' | 'update';
 }

@@ -63,7 +63,7 @@ const PML5E: LevelFormat = {
   entry: 'PML5E',
   indexBit: 48,
   table: 'always',
-  tableRules: [reserved(bits(LARGE))],
+  tableRules: [reserved(bits(LARGE)), { ...reserved(bits(8)), when: 'amd' }],
 };
 const PML4E: LevelFormat = { ...PML5E, level: 4, entry: 'PML4E', indexBit: 39 };
 const PDPTE: LevelFormat = {

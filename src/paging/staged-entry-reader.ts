@@ -1,0 +1,98 @@
+import type { GuestMemory } from '../core/index.ts';
+import { accessCode } from './access.ts';
+import type { AccessFacts, SecondStageAccess } from './architecture.ts';
+import { fromHalves } from './bits.ts';
+import { type EntryReader, storePhysical } from './entry-reader.ts';
+import { MemoryEntryReader } from './memory-entry-reader.ts';
+import type { OneStageTranslation } from './translation.ts';
+import type { Translator } from './translator.ts';
+
+/** Entries of a first stage, whose addresses a second stage translates before they can be read. */
+export class StagedEntryReader implements EntryReader {
+  readonly root: Int32Array = new Int32Array(2);
+  blocked = false;
+  /** Entries read so far, of both stages. */
+  reads = 0;
+  /** Set while the story of a walk is wanted, and what the second stage said to the address it refused. */
+  telling = false;
+  refusal: OneStageTranslation | undefined = undefined;
+  /** The address that was refused: bits 31:0 and 63:32. */
+  lo = 0;
+  hi = 0;
+  private readonly memory: MemoryEntryReader;
+  private readonly second: Translator;
+  private readonly tableRead: number;
+  private readonly tableWrite: number;
+  private readonly how: SecondStageAccess;
+  private readonly physical: Int32Array = new Int32Array(2);
+
+  constructor(
+    memory: GuestMemory,
+    root: Int32Array,
+    size: 4 | 8,
+    second: Translator,
+    how: SecondStageAccess,
+  ) {
+    this.root.set(root.subarray(0, 2));
+    this.memory = new MemoryEntryReader(memory, this.root, size);
+    this.second = second;
+    this.how = how;
+    this.tableRead = accessCode(how.tableRead);
+    this.tableWrite = accessCode(how.tableWrite);
+  }
+
+  /** On whose behalf the tables are read from now on. */
+  ask(original: AccessFacts): void {
+    this.second.asked.original = original;
+  }
+
+  begin(): void {
+    this.blocked = false;
+  }
+
+  load(lo: number, hi: number): boolean {
+    if (!this.place(lo, hi, this.tableRead, this.how.tableRead)) return false;
+    this.reads++;
+    return this.memory.load(this.physical[0] as number, this.physical[1] as number);
+  }
+
+  replace(
+    lo: number,
+    hi: number,
+    oldLo: number,
+    oldHi: number,
+    newLo: number,
+    newHi: number,
+  ): boolean | undefined {
+    if (!this.place(lo, hi, this.tableWrite, this.how.tableWrite)) return undefined;
+    const { physical } = this;
+    return this.memory.replace(physical[0] as number, physical[1] as number, oldLo, oldHi, newLo, newHi);
+  }
+
+  covers(): boolean {
+    return true;
+  }
+
+  /** Where the second stage puts an address; false where it refuses. */
+  private place(lo: number, hi: number, code: number, access: SecondStageAccess['tableRead']): boolean {
+    const { second } = this;
+    second.asked.during = 'table-walk';
+    let at: number;
+    if (this.telling) {
+      const told = second.translate(fromHalves(lo, hi), access);
+      this.refusal = told;
+      at = told.kind === 'mapped' ? told.gpa : -1;
+    } else {
+      at = second.resolve(lo, hi, code);
+    }
+    this.reads += second.reads;
+    if (at < 0) {
+      this.blocked = true;
+      this.lo = lo;
+      this.hi = hi;
+      return false;
+    }
+    storePhysical(this.physical, at);
+    return true;
+  }
+}

@@ -1,0 +1,194 @@
+import type { GuestMemory } from '../core/index.ts';
+import { ACCESS_CODES, accessCode, accessFacts, type PageAccess } from './access.ts';
+import { halvesOfAddress, splitAddress } from './address-halves.ts';
+import type { AddressTranslator, WalkedPage } from './address-translator.ts';
+import type { SecondStageAccess } from './architecture.ts';
+import { physical } from './bits.ts';
+import type { PagingControls } from './controls.ts';
+import { storePhysical } from './entry-reader.ts';
+import type { PagingFormat } from './format.ts';
+import { PagingError } from './paging-error.ts';
+import { StagedEntryReader } from './staged-entry-reader.ts';
+import type { OneStageTranslation, Translation } from './translation.ts';
+import { Translator } from './translator.ts';
+import { WalkFault } from './walk-fault.ts';
+
+/** Two stages of tables in one memory: a guest's own, and below them the hypervisor's. */
+export interface TwoStageTranslatorInit {
+  /** The memory whose addresses the second stage answers. */
+  readonly memory: GuestMemory;
+  readonly format: PagingFormat;
+  /** The guest's root register; the address in it is one that the second stage translates. */
+  readonly root: bigint | number;
+  readonly controls?: PagingControls;
+  /** Translates the guest's physical addresses: EPT, nested paging, a G-stage, a stage 2. */
+  readonly second: Translator;
+}
+
+/**
+ * Translates through two stages, as a processor does for a guest in a virtual machine: every entry of the guest's tables is
+ * itself at an address that the second stage translates, and so is the page at the end.
+ *
+ * {@link TwoStageTranslator.reads} counts the entries: 24 for four levels over four, 35 for five over five.
+ *
+ * @example
+ * ```ts
+ * import assert from 'node:assert/strict';
+ * import { GuestMemory } from 'guestmem';
+ * import { EPT_4LEVEL, Translator, TwoStageTranslator, X86_4LEVEL } from 'guestmem/paging';
+ *
+ * const memory = GuestMemory.allocate(0x20_0000);
+ * memory.writeU64(0x10_0000, 0x10_1007n); // EPT PML4E
+ * memory.writeU64(0x10_1000, 0x10_2007n); // EPT PDPTE
+ * memory.writeU64(0x10_2000, 0x00_00b7n); // EPT PDE: the guest's first 2 MiB are ours
+ * const second = new Translator({ memory, format: EPT_4LEVEL, root: 0x10_0000 });
+ * memory.writeU64(0x1000, 0x2007n); // the guest's PML4E
+ * memory.writeU64(0x2000, 0x3007n); // its PDPTE
+ * memory.writeU64(0x3000, 0x0087n); // its PDE: a page of 2 MiB at 0
+ * memory.writeU64(0x3008, 0x4000_0087n); // and one where the second stage has nothing
+ * const both = new TwoStageTranslator({ memory, format: X86_4LEVEL, root: 0x1000, second });
+ *
+ * const mapped = both.translate(0x1234n);
+ * assert(mapped.kind === 'mapped');
+ * assert.equal(mapped.gpa, 0x1234);
+ * const refused = both.translate(0x20_0000n);
+ * assert(refused.kind === 'second-stage-fault');
+ * assert.deepEqual([refused.during, refused.gpa], ['final-access', 0x4000_0000]);
+ * ```
+ */
+export class TwoStageTranslator implements AddressTranslator {
+  readonly fault: WalkFault = new WalkFault();
+  readonly first: Translator;
+  readonly second: Translator;
+  private readonly reader: StagedEntryReader;
+  private readonly how: SecondStageAccess;
+  private readonly page: WalkedPage = { sizeBits: 12, accesses: 0, global: false };
+  private readonly between: Int32Array = new Int32Array(2);
+
+  /** @throws PagingError `invalid` where a control or the root is out of range, or `second` cannot be a second stage */
+  constructor(init: TwoStageTranslatorInit) {
+    const { memory, format, root, controls, second } = init;
+    const how = second.secondStage;
+    if (how === undefined) {
+      throw new PagingError(
+        'invalid',
+        `Cannot translate in two stages: ${second.format.title} is no second stage`,
+      );
+    }
+    splitAddress(BigInt(root));
+    this.second = second;
+    this.how = how;
+    this.reader = new StagedEntryReader(
+      memory,
+      Int32Array.from(halvesOfAddress),
+      format.entrySize,
+      second,
+      how,
+    );
+    this.first = new Translator({
+      reader: this.reader,
+      format,
+      ...(controls === undefined ? {} : { controls }),
+    });
+  }
+
+  /** Entries read by all translations so far, of both stages. */
+  get reads(): number {
+    return this.reader.reads;
+  }
+
+  resolve(lo: number, hi: number, access: number): number {
+    const { first, second, reader, page, between } = this;
+    const facts = accessFacts(access);
+    if (facts === undefined || access >= ACCESS_CODES) {
+      throw new PagingError(
+        'invalid',
+        `Cannot translate: current access code ${access}, wanted one of ACCESS`,
+      );
+    }
+    reader.telling = false;
+    reader.ask(facts);
+    const at = first.resolvePage(lo, hi, access, page);
+    if (at < 0) return this.firstFailed();
+    storePhysical(between, at);
+    const user = this.how.userOf(facts, first.pageIsUser);
+    second.asked.during = 'final-access';
+    const code = accessCode({ kind: facts.kind, user });
+    const found = second.resolve(between[0] as number, between[1] as number, code);
+    reader.reads += second.reads;
+    return found < 0 ? this.refused(lo, hi, at) : found;
+  }
+
+  /** @throws PagingError `invalid` for a bigint outside 0 to 2^64-1 */
+  resolveGva(gva: bigint, access: number): number {
+    splitAddress(gva);
+    return this.resolve(halvesOfAddress[0] as number, halvesOfAddress[1] as number, access);
+  }
+
+  /**
+   * Translates one address for one access through both stages, and tells the guest's entries on the way. `gpa` of the
+   * answer is the address in {@link TwoStageTranslatorInit.memory}.
+   *
+   * @throws PagingError `invalid` for a bigint outside 0 to 2^64-1, or an access that is none
+   */
+  translate(gva: bigint, access: PageAccess = { kind: 'read' }): Translation {
+    const { first, second, reader } = this;
+    const facts = { kind: access.kind, user: access.user === true, ac: access.ac === true };
+    reader.telling = true;
+    reader.ask(facts);
+    const guest = first.translate(gva, access);
+    if (guest.kind !== 'mapped') {
+      if (first.fault.kind !== 'second-stage') return guest;
+      return this.secondStageFault(
+        gva,
+        'table-walk',
+        physical(reader.lo, reader.hi),
+        reader.refusal,
+        guest.levels,
+      );
+    }
+    second.asked.during = 'final-access';
+    const user = this.how.userOf(facts, guest.rights.user);
+    const host = second.translate(BigInt(guest.gpa), { kind: facts.kind, user });
+    reader.reads += second.reads;
+    if (host.kind !== 'mapped')
+      return this.secondStageFault(gva, 'final-access', guest.gpa, host, guest.levels);
+    return {
+      ...guest,
+      gpa: host.gpa,
+      pageSize: Math.min(guest.pageSize, host.pageSize),
+      secondStage: host,
+    };
+  }
+
+  private secondStageFault(
+    gva: bigint,
+    during: 'table-walk' | 'final-access',
+    gpa: number,
+    fault: OneStageTranslation | undefined,
+    levels: Translation['levels'],
+  ): Translation {
+    if (fault === undefined || fault.kind === 'mapped')
+      throw new RangeError('The second stage did not refuse');
+    return { kind: 'second-stage-fault', gva, during, gpa, fault, levels };
+  }
+
+  private firstFailed(): -1 {
+    const { first, reader } = this;
+    const { fault } = first;
+    if (fault.kind === 'second-stage')
+      return this.refused(fault.lo, fault.hi, physical(reader.lo, reader.hi));
+    this.fault.copyFrom(fault);
+    return -1;
+  }
+
+  /** The second stage refused `gpa`. */
+  private refused(lo: number, hi: number, gpa: number): -1 {
+    this.fault.copyFrom(this.second.fault);
+    this.fault.kind = 'second-stage';
+    this.fault.lo = lo >>> 0;
+    this.fault.hi = hi >>> 0;
+    this.fault.entryAddress = gpa;
+    return -1;
+  }
+}

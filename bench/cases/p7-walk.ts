@@ -59,6 +59,7 @@ function polluteWalks(): void {
     const translator = new Translator({ tables, format });
     const tlb = new Tlb(translator);
     for (let round = 0; round < 2000; round++) {
+      tlb.switchTo({ translator, asid: round & 15 });
       for (const lo of [0x1008, 0x4fff, 0x40_0000, 0x7f_ffff, 0x5000, 0x8000_0000]) {
         translator.resolve(lo, 0, ACCESS.write);
         tlb.resolve(lo, 0, ACCESS.userRead);
@@ -70,7 +71,7 @@ function polluteWalks(): void {
 type Loop = (translator: AddressTranslator) => () => number;
 
 const onHalves: Loop = (translator) => () => {
-  let sum = 0;
+  let sum = START;
   for (let i = 0; i < STEPS; i++) {
     const lo = ((i * 37) & 511) * 4096 + 24;
     sum += translator.resolve(lo, GVA_HI, WRITE);

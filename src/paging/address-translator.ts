@@ -12,9 +12,9 @@ export interface AddressTranslator {
 
 /** What a TLB has to know about a page besides its address. */
 export interface WalkedPage {
-  /** The page has 2^sizeBits bytes. */
+  /** The page has 2^sizeBits bytes: of two stages, that of the first, for fences name its addresses. */
   sizeBits: number;
-  /** Bit n says that access code n is allowed. */
+  /** Bit n says that access code n is allowed, and would leave the tables as they are. */
   accesses: number;
   /** The page is the same in every address space (of one virtual machine). */
   global: boolean;

@@ -44,7 +44,8 @@ export { NPT_4LEVEL, NPT_5LEVEL } from './npt-formats.ts';
 export { isPagingError, PagingError, type PagingErrorCode, type PagingErrorFacts } from './paging-error.ts';
 export { formatRights, type RightName, type Rights } from './rights.ts';
 export type { TableOps, TableReadOps } from './table-ops.ts';
-export { Tlb } from './tlb.ts';
+export { Tlb, type TlbFence, type TlbOptions, type TlbSwitch } from './tlb.ts';
+export type { TlbStage } from './tlb-space.ts';
 export {
   describeTranslation,
   type MappedTranslation,
@@ -59,7 +60,7 @@ export {
 export { type MemoryTranslatorInit, type TablesTranslatorInit, Translator } from './translator.ts';
 export { TwoStageTranslator, type TwoStageTranslatorInit } from './two-stage-translator.ts';
 export { VirtualMemory, type VirtualMemoryOptions } from './virtual-memory.ts';
-export type { WalkFault } from './walk-fault.ts';
+export { WalkFault } from './walk-fault.ts';
 export type { X86Controls } from './x86-controls.ts';
 export { X86_4LEVEL, X86_5LEVEL, X86_32, X86_FORMATS, X86_PAE } from './x86-formats.ts';
 export { type PagingMode, type PagingRegisters, pagingModeFromRegisters } from './x86-registers.ts';

@@ -10,6 +10,7 @@ import {
   GuestTables,
   map,
   type PageAccess,
+  type PageTranslator,
   type PagingFormat,
   Tlb,
   Translator,
@@ -45,7 +46,7 @@ describe('Tlb', () => {
         const tlb = new Tlb(translator, { entries: 4 });
         for (const gva of [0x1234n, 0x2345n, 0x40_0000n, 0x7f_ffffn, 0x3000n, 0x80_0000n]) {
           for (const order of [ALL_ACCESSES, [...ALL_ACCESSES].reverse()]) {
-            tlb.flush();
+            tlb.invalidate();
             for (const access of [...order, ...order]) {
               const code = accessCode(access);
               const expected = translator.resolveGva(gva, code);
@@ -81,11 +82,11 @@ describe('Tlb', () => {
     const before = addresses.map(ask);
     memory.fillAt(0x8_0000, 0, 0x8_0000);
     assert.deepEqual(addresses.map(ask), before);
-    tlb.invalidate(0x1fffn);
+    tlb.invalidate({ address: 0x1fffn });
     assert.deepEqual(addresses.map(ask), [-1, ...before.slice(1)]);
-    tlb.invalidate(0x41_0000n);
+    tlb.invalidate({ address: 0x41_0000n });
     assert.deepEqual(addresses.map(ask), [-1, before[1], -1, -1, -1, before[5]]);
-    tlb.flush();
+    tlb.invalidate();
     assert.deepEqual(
       addresses.map(ask),
       addresses.map(() => -1),
@@ -124,7 +125,7 @@ describe('Tlb', () => {
       fc.property(fc.array(step, { maxLength: 40 }), (steps) => {
         const tlb = new Tlb(translator, { entries: 2 });
         for (const { page: gva, access: kind, offset, forget } of steps) {
-          if (forget) tlb.invalidate(gva);
+          if (forget) tlb.invalidate({ address: gva });
           const code = accessCode(kind);
           assert.equal(tlb.resolveGva(gva + offset, code), translator.resolveGva(gva + offset, code));
         }
@@ -133,13 +134,86 @@ describe('Tlb', () => {
     );
   });
 
+  it('T8: a switch finds what was cached under the same numbers, whichever translator it brings', () => {
+    const { translator } = machine();
+    const empty = new Translator({ memory: GuestMemory.allocate(0x1000), format: X86_4LEVEL, root: 0 });
+    const tlb = new Tlb(translator);
+    assert.equal(tlb.resolve(0x1000, 0, ACCESS.read), 0x5000);
+    tlb.switchTo({ translator: empty }); // a write to CR3 that keeps the PCID and forgets nothing
+    assert.equal(tlb.resolve(0x1000, 0, ACCESS.read), 0x5000);
+    assert.equal(tlb.resolve(0x2000, 0, ACCESS.read), -1);
+    assert.equal(tlb.fault, empty.fault, 'the fault is that of the translator in use');
+    for (const other of [{ asid: 1 }, { vmid: 1 }, { stage: 'second' as const }]) {
+      tlb.switchTo({ translator: empty, ...other });
+      assert.equal(tlb.resolve(0x1000, 0, ACCESS.read), -1);
+    }
+    tlb.switchTo({ translator });
+    assert.equal(tlb.resolve(0x2000, 0, ACCESS.read), 0x9000);
+  });
+
+  it('T8: other control inputs take effect at once, without a fence, and the old entries come back with the old ones', () => {
+    const { memory, translator } = machine();
+    const wild = new Translator({ memory, format: X86_4LEVEL, root: 0x8_0000, controls: { wp: false } });
+    const tlb = new Tlb(wild);
+    assert.equal(tlb.resolve(0x1000, 0, ACCESS.write), 0x5000);
+    tlb.switchTo({ translator });
+    assert.equal(tlb.resolve(0x1000, 0, ACCESS.write), -1, 'CR0.WP is set');
+    memory.fillAt(0x8_0000, 0, 0x8_0000);
+    tlb.switchTo({ translator: wild });
+    assert.equal(tlb.resolve(0x1000, 0, ACCESS.write), 0x5000);
+    tlb.invalidate({ asid: 0, address: 0x1000n });
+    assert.equal(tlb.resolve(0x1000, 0, ACCESS.write), -1);
+  });
+
+  it('T8: is bounded: the address space that was used least recently makes room', () => {
+    const { memory, translator } = machine();
+    const tlb = new Tlb(translator, { spaces: 3 });
+    const use = (asid: number): number => {
+      tlb.switchTo({ translator, asid });
+      return tlb.resolve(0x1000, 0, ACCESS.read);
+    };
+    for (const asid of [0, 1, 2, 0, 3]) assert.equal(use(asid), 0x5000);
+    memory.fillAt(0x8_0000, 0, 0x8_0000);
+    assert.deepEqual([0, 2, 3].map(use), [0x5000, 0x5000, 0x5000], 'ASID 1 went');
+    assert.equal(use(1), -1);
+  });
+
+  it('T8: a fence does not look at the tag of an Arm pointer', () => {
+    const page = { gpa: 0x5000 };
+    const fault = new Translator({ memory: GuestMemory.allocate(4096), format: X86_4LEVEL, root: 0 }).fault;
+    const tagged: PageTranslator = {
+      fault,
+      resolve: () => page.gpa,
+      resolveGva: () => page.gpa,
+      resolvePage(_lo, _hi, _access, walked) {
+        Object.assign(walked, { sizeBits: 12, accesses: 1, global: false });
+        return page.gpa;
+      },
+    };
+    const tlb = new Tlb(tagged);
+    assert.equal(tlb.resolveGva(0xab00_0000_0000_1000n, ACCESS.read), 0x5000);
+    page.gpa = 0x6000;
+    assert.equal(tlb.resolveGva(0xab00_0000_0000_1000n, ACCESS.read), 0x5000);
+    tlb.invalidate({ address: 0x1000n });
+    assert.equal(tlb.resolveGva(0xab00_0000_0000_1000n, ACCESS.read), 0x6000);
+  });
+
   it('refuses sizes and addresses that are none', () => {
     const { translator } = machine();
     for (const entries of [0, 3, -4, 1.5, 2 ** 21, Number.NaN]) {
       assert.throws(() => new Tlb(translator, { entries }), { code: 'invalid' });
     }
+    for (const spaces of [0, -1, 1.5, 1025, Number.NaN]) {
+      assert.throws(() => new Tlb(translator, { spaces }), { code: 'invalid' });
+    }
+    for (const number of [-1, 0.5, 2 ** 32, Number.NaN]) {
+      assert.throws(() => new Tlb(translator).switchTo({ translator, asid: number }), { code: 'invalid' });
+      assert.throws(() => new Tlb(translator).switchTo({ translator, vmid: number }), { code: 'invalid' });
+      assert.throws(() => new Tlb(translator).invalidate({ asid: number }), { code: 'invalid' });
+      assert.throws(() => new Tlb(translator).invalidate({ vmid: number }), { code: 'invalid' });
+    }
     assert.throws(() => new Tlb(translator).resolveGva(-1n, ACCESS.read), { code: 'invalid' });
-    assert.throws(() => new Tlb(translator).invalidate(2n ** 64n), { code: 'invalid' });
+    assert.throws(() => new Tlb(translator).invalidate({ address: 2n ** 64n }), { code: 'invalid' });
     assert.throws(() => translator.resolve(0x1000, 0, 3), { code: 'invalid' });
     assert.throws(() => accessCode({ kind: 'fetch' as 'read' }), { code: 'invalid' });
   });

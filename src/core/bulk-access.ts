@@ -1,6 +1,5 @@
 import type { Access } from './access.ts';
 import { ADDRESS_SPACE_SIZE, isGpa } from './addresses.ts';
-import { copyBytes } from './bulk.ts';
 import { isGuestMemoryError } from './errors.ts';
 import type { Layout } from './layout.ts';
 import { FILL_CHUNK, type Region } from './region.ts';
@@ -19,16 +18,11 @@ export abstract class BulkAccess extends ScalarAccess {
    * backing threw, with `done`, where a region of calls failed half-way
    */
   readAt(gpa: number, dest: Uint8Array, destOffset = 0, length: number = dest.length - destOffset): void {
-    const region = this.nearRange(gpa, length);
-    if (region !== undefined && fits(dest, destOffset, length)) {
-      copyBytes(dest, destOffset, region.u8, gpa - region.start, length, region.shared);
-      return;
-    }
     this.checkBuffer(dest, destOffset, length, 'read');
-    if (this.copyAcross(gpa, length, dest, destOffset, 'read')) return;
-    this.eachPiece(gpa, length, 'read', 'read', (piece, at, count, moved) =>
-      piece.copyOut(at, dest, destOffset + moved, count),
-    );
+    const region = this.nearRange(gpa, length);
+    if (region !== undefined) region.copyOut((gpa - region.start) >>> 0, dest, destOffset, length);
+    else if (!this.copyPlain(gpa, length, dest, destOffset, 'read'))
+      this.readPieces(gpa, dest, destOffset, length);
   }
 
   /**
@@ -37,16 +31,11 @@ export abstract class BulkAccess extends ScalarAccess {
    * @throws GuestMemoryError as {@link readAt}
    */
   writeAt(gpa: number, src: Uint8Array, srcOffset = 0, length: number = src.length - srcOffset): void {
-    const region = this.nearWritableRange(gpa, length);
-    if (region !== undefined && fits(src, srcOffset, length)) {
-      region.copyIn(gpa - region.start, src, srcOffset, length);
-      return;
-    }
     this.checkBuffer(src, srcOffset, length, 'write');
-    if (this.copyAcross(gpa, length, src, srcOffset, 'write')) return;
-    this.eachPiece(gpa, length, 'write', 'write', (piece, at, count, moved) =>
-      piece.copyIn(at, src, srcOffset + moved, count),
-    );
+    const region = this.nearWritableRange(gpa, length);
+    if (region !== undefined) region.copyIn((gpa - region.start) >>> 0, src, srcOffset, length);
+    else if (!this.copyPlain(gpa, length, src, srcOffset, 'write'))
+      this.writePieces(gpa, src, srcOffset, length);
   }
 
   /**
@@ -63,8 +52,8 @@ export abstract class BulkAccess extends ScalarAccess {
       });
     }
     const region = this.nearWritableRange(gpa, length);
-    if (region !== undefined) region.fill(gpa - region.start, value, length);
-    else this.eachPiece(gpa, length, 'write', 'fill', (piece, at, count) => piece.fill(at, value, count));
+    if (region !== undefined) region.fill((gpa - region.start) >>> 0, value, length);
+    else this.fillPieces(gpa, value, length);
   }
 
   /** The `length` bytes from `gpa` on, as a copy of their own. Nothing is allocated for a range that is not there. */
@@ -177,34 +166,45 @@ export abstract class BulkAccess extends ScalarAccess {
     this.settle(gpa, length, access, 'probe');
   }
 
-  /**
-   * Copies a range over several plain pieces: no rule and no call stands before them, so that nothing can fail once the last
-   * one has been found. Answers false, and has done nothing, where that is not so. It halves what a seam costs.
-   */
-  private copyAcross(
+  // The three slow roads are methods of their own: a closure in the quick ones would cost each call an object for what
+  // it captures, though it is never made.
+
+  private readPieces(gpa: number, dest: Uint8Array, destOffset: number, length: number): void {
+    this.eachPiece(gpa, length, 'read', 'read', (piece, at, count, moved) =>
+      piece.copyOut(at, dest, destOffset + moved, count),
+    );
+  }
+
+  private writePieces(gpa: number, src: Uint8Array, srcOffset: number, length: number): void {
+    this.eachPiece(gpa, length, 'write', 'write', (piece, at, count, moved) =>
+      piece.copyIn(at, src, srcOffset + moved, count),
+    );
+  }
+
+  private fillPieces(gpa: number, value: number, length: number): void {
+    this.eachPiece(gpa, length, 'write', 'fill', (piece, at, count) => piece.fill(at, value, count));
+  }
+
+  /** Copies a range of one or two plain pieces; answers false, and has done nothing, where it is none. */
+  private copyPlain(
     gpa: number,
     length: number,
     buffer: Uint8Array,
     offset: number,
     access: 'read' | 'write',
   ): boolean {
-    if (!isGpa(gpa) || !isGpa(length) || length > ADDRESS_SPACE_SIZE - gpa) return false;
-    const { pieces } = this.map;
-    const end = gpa + length;
-    const first = this.map.indexOf(gpa);
-    if (first < 0) return false;
-    for (let at = gpa, index = first; at < end; index++) {
-      const piece = pieces[index];
-      if (piece === undefined || piece.start > at) return false;
-      if ((access === 'read' ? piece.readLimit : piece.writeLimit) !== piece.size) return false;
-      at = piece.start + piece.size;
-    }
-    for (let at = gpa, index = first; at < end; index++) {
-      const piece = pieces[index] as Region;
-      const count = Math.min(end - at, piece.start + piece.size - at);
-      if (access === 'read') piece.copyOut(at - piece.start, buffer, offset + at - gpa, count);
-      else piece.copyIn(at - piece.start, buffer, offset + at - gpa, count);
-      at += count;
+    const index = this.plainPieces(gpa, length, access);
+    if (index < 0) return false;
+    const piece = this.map.pieces[index] as Region;
+    const next = this.map.pieces[index + 1];
+    const at = (gpa - piece.start) >>> 0;
+    const head = Math.min(length, piece.size - at);
+    if (access === 'read') {
+      piece.copyOut(at, buffer, offset, head);
+      if (head < length) next?.copyOut(0, buffer, offset + head, length - head);
+    } else {
+      piece.copyIn(at, buffer, offset, head);
+      if (head < length) next?.copyIn(0, buffer, offset + head, length - head);
     }
     return true;
   }

@@ -1,3 +1,5 @@
+import { type BufferMethods, buffer, nodeMajor } from './engine.ts';
+
 /**
  * Copying and filling ranges of bytes as fast as each engine can, private or shared alike.
  *
@@ -7,25 +9,6 @@
  * measures what is chosen here.
  */
 
-/** The part of Node's Buffer that is used, where there is one. */
-interface BufferMethods {
-  copy(this: Uint8Array, target: Uint8Array, targetStart: number, start: number, end: number): number;
-  fill(this: Uint8Array, value: Uint8Array, start: number, end: number): Uint8Array;
-}
-
-const runtime = globalThis as {
-  Buffer?: { readonly prototype: BufferMethods };
-  process?: { readonly versions?: Readonly<Record<string, string | undefined>> };
-  Deno?: unknown;
-};
-
-const versions = runtime.process?.versions;
-/** Node's major version; 0 in Bun, Deno and browsers, where typed arrays have no such penalty or there is no Buffer. */
-const nodeMajor =
-  versions?.['bun'] === undefined && runtime.Deno === undefined
-    ? Number.parseInt(versions?.['node'] ?? '0', 10)
-    : 0;
-const buffer = nodeMajor > 0 ? runtime.Buffer?.prototype : undefined;
 const bufferCopy = nodeMajor >= 22 ? buffer?.copy : undefined;
 const bufferFill = buffer?.fill;
 

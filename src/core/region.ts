@@ -8,9 +8,13 @@ import { bringPages } from './page-faults.ts';
 import type { PageRights } from './page-rights.ts';
 import { NO_EXTRAS, type RegionExtras, type RegionParts } from './region-parts.ts';
 import { scratch } from './scratch.ts';
+import { SMALL_COPY, SmallCopies } from './small-copies.ts';
 import { type WasmBulk, wasmBulk } from './wasm-bulk.ts';
 
 const NO_BYTES = new Uint8Array(0);
+
+const reads = new SmallCopies();
+const writes = new SmallCopies();
 
 /**
  * One contiguous piece of the memory map and the host bytes or calls behind it: one class for every kind, so that
@@ -37,6 +41,8 @@ export class Region {
   u16: Uint16Array;
   u32: Uint32Array;
   u64: BigUint64Array;
+  /** What the views lie in: the views' own `buffer` costs 9 ns each time. */
+  buffer: ArrayBufferLike;
   closed: boolean;
   readonly readOnly: boolean;
   readonly shared: boolean;
@@ -90,6 +96,7 @@ export class Region {
     this.u16 = elements(Uint16Array, view);
     this.u32 = elements(Uint32Array, view);
     this.u64 = elements(BigUint64Array, view);
+    this.buffer = view.buffer;
     const [mark, second] = extras.marks;
     // A scalar on the quick road marks one page of one log.
     const logged =
@@ -233,11 +240,12 @@ export class Region {
   /** The host bytes, or `undefined` where there are only calls; fresh ones where a WebAssembly.Memory has grown. */
   bytes(): Uint8Array | undefined {
     if (!this.mapped) return undefined;
-    if (this.growing && this.window !== undefined && this.u8.buffer !== this.window.memory.buffer) {
+    if (this.growing && this.window !== undefined && this.buffer !== this.window.memory.buffer) {
       this.u8 = new Uint8Array(this.window.memory.buffer, this.window.offset, this.size);
       this.u16 = elements(Uint16Array, this.u8);
       this.u32 = elements(Uint32Array, this.u8);
       this.u64 = elements(BigUint64Array, this.u8);
+      this.buffer = this.u8.buffer;
     }
     return this.u8;
   }
@@ -312,14 +320,16 @@ export class Region {
     const u8 = this.direct(offset, length, 'read');
     if (u8 === undefined)
       this.fallback?.read(this.backingOffset + offset, dest.subarray(destAt, destAt + length));
-    else copyBytes(dest, destAt, u8, offset, length, this.shared);
+    else if (length > SMALL_COPY || !reads.read(this, offset, dest, destAt, length))
+      copyBytes(dest, destAt, u8, offset, length, this.shared);
   }
 
   /** Copies bytes into the region. */
   copyIn(offset: number, src: Uint8Array, srcAt: number, length: number): void {
     const u8 = this.direct(offset, length, 'write');
     if (u8 === undefined) this.writeByCall(offset, src.subarray(srcAt, srcAt + length));
-    else copyBytes(u8, offset, src, srcAt, length, this.shared);
+    else if (length > SMALL_COPY || !writes.write(this, offset, src, srcAt, length))
+      copyBytes(u8, offset, src, srcAt, length, this.shared);
     this.mark(offset, length);
   }
 

@@ -545,6 +545,22 @@ describe('the AArch64 stage 1 oracle: descriptors and their faults', () => {
     );
   });
 
+  it('T2 T3: a block may reach beyond the physical addresses: there it is an address size fault', () => {
+    // DS, IPS = 000: 32 bits out of a block of 512 GiB, at level 0.
+    const tcr = (1n << 59n) | 16n;
+    const block = entries([0x4100_0000n, OPEN | 1n]);
+    assert.equal(summary(stage1(block, 0xffff_ffffn, READ, { tcr })), '0xffffffff level 0');
+    assert.equal(summary(stage1(block, 0x1_0000_0000n, READ, { tcr })), '0x00 level 0 at 41000000');
+    // 64 KiB, PS = 010: 40 bits out of a block of 4 TiB, at level 1; before AF.
+    const vtcr = (2n << 16n) | (1n << 14n) | (2n << 6n) | 20n;
+    const large = entries([0x4000_0000n, OPEN2 | 1n]);
+    assert.equal(summary(stage2(large, 0xff_ffff_ffffn, READ, { vtcr })), '0xffffffffff level 1');
+    assert.equal(summary(stage2(large, 0x100_0000_0000n, READ, { vtcr })), '0x01 level 1 at 40000000');
+    const untouched = entries([0x4000_0000n, (3n << 6n) | 1n]);
+    assert.equal(summary(stage2(untouched, 0x100_0000_0000n, READ, { vtcr })), '0x01 level 1 at 40000000');
+    assert.equal(summary(stage2(untouched, 0xff_ffff_ffffn, READ, { vtcr })), '0x09 level 1 at 40000000');
+  });
+
   it('T2 T3: without DS the bits 49:48 and 9:8 are no address', () => {
     assert.equal(summary(rootEntry(ROOT[3], (3n << 48n) | (3n << 8n) | OPEN | 3n, READ)), '0x0 level 3');
   });

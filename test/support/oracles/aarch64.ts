@@ -154,9 +154,11 @@ export function aarch64Stage1(
     }
     const sizeBits = granuleBits + stride * (3 - level);
     const base = outputAddress(descriptor, sizeBits, granuleBits, ds, processor);
+    const pa = base + field(va, sizeBits - 1, 0);
     // D8.7: Contiguous and nT may fault where they are set wrongly; here they are without effect.
-    // D8.2: an output address too large is an address size fault of this level.
-    if (base >> BigInt(outputSize) !== 0n) return fault(ADDRESS_SIZE, level, entryAddress, tables);
+    // D8.2, J1: StageOA, OAOutOfRange. An output address too large is an address size fault of this level; that of the very
+    // byte, for a block may be larger than the physical address space.
+    if (pa >> BigInt(outputSize) !== 0n) return fault(ADDRESS_SIZE, level, entryAddress, tables);
     // D8.5: AF clear is an access flag fault, unless hardware sets it.
     if (!bit(descriptor, 10) && !tcr.ha) return fault(ACCESS_FLAG, level, entryAddress, tables);
 
@@ -200,7 +202,7 @@ export function aarch64Stage1(
     // D8.5: a write clears AP[2] of a descriptor with DBM.
     if (dbm && access.kind === 'write') after &= ~(1n << 7n);
     if (after !== descriptor) tables.writes.push([entryAddress, after]);
-    return mapped(base, va, sizeBits, level, tables);
+    return mapped(pa, sizeBits, level, tables);
   }
 }
 
@@ -272,8 +274,9 @@ export function aarch64Stage2(
     }
     const sizeBits = granuleBits + stride * (3 - level);
     const base = outputAddress(descriptor, sizeBits, granuleBits, ds, processor);
+    const pa = base + field(ipa, sizeBits - 1, 0);
     // D8.2: as in stage 1.
-    if (base >> BigInt(outputSize) !== 0n) return fault(ADDRESS_SIZE, level, entryAddress, tables);
+    if (pa >> BigInt(outputSize) !== 0n) return fault(ADDRESS_SIZE, level, entryAddress, tables);
     // D8.5: as in stage 1.
     if (!bit(descriptor, 10) && !vtcr.ha) return fault(ACCESS_FLAG, level, entryAddress, tables);
 
@@ -303,7 +306,7 @@ export function aarch64Stage2(
     // D8.5: a write sets S2AP[1] of a descriptor with DBM.
     if (dbm && access.kind === 'write') after |= 1n << 7n;
     if (after !== descriptor) tables.writes.push([entryAddress, after]);
-    return mapped(base, ipa, sizeBits, level, tables);
+    return mapped(pa, sizeBits, level, tables);
   }
 }
 
@@ -330,15 +333,8 @@ function unreadable(level: number, entryAddress: bigint, { reads, writes }: Orac
   return { kind: 'unreadable', level, entryAddress, reads, writes };
 }
 
-function mapped(
-  base: bigint,
-  input: bigint,
-  sizeBits: number,
-  level: number,
-  { reads, writes }: OracleTables,
-): OracleMapped {
-  const pageSize = 1n << BigInt(sizeBits);
-  return { kind: 'mapped', pa: base + field(input, sizeBits - 1, 0), pageSize, level, reads, writes };
+function mapped(pa: bigint, sizeBits: number, level: number, { reads, writes }: OracleTables): OracleMapped {
+  return { kind: 'mapped', pa, pageSize: 1n << BigInt(sizeBits), level, reads, writes };
 }
 
 /** D19.2, TCR_EL1.TG0, VTCR_EL2.TG0: 00 4 KiB, 01 64 KiB, 10 16 KiB. What 11 means is open; here: 4 KiB. */

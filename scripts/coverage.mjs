@@ -33,7 +33,7 @@ await main(async () => {
       `--test-reporter-destination=${report}`,
       ...files,
     ],
-    { cwd: ROOT, timeoutMs: 400_000 },
+    { cwd: ROOT, timeoutMs: 580_000 },
   );
   if (status !== 0)
     throw new Stop(`Cannot measure coverage: the tests of the core failed\n${indent(output)}`);

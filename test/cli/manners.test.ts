@@ -142,7 +142,7 @@ describe('manners of the command', () => {
   it('C: a reader that goes away is no error', () => {
     const script = '"$1" "$2" read "$3" 0 4M -a | head -n 1; echo "$PIPESTATUS"';
     const args = ['-c', script, 'bash', process.execPath, MAIN, `raw:${targets.raw}`];
-    const { stdout, stderr } = spawnSync('bash', args, { encoding: 'utf8', timeout: 30_000 });
+    const { stdout, stderr } = spawnSync('bash', args, { encoding: 'utf8', timeout: 180_000 });
     assert.equal(stderr, '');
     assert.match(stdout, /^0{16} {2}00 .*\n0\n$/);
   });
@@ -150,7 +150,7 @@ describe('manners of the command', () => {
   it('C: an output that is full is one line and status 3', () => {
     const script = 'exec "$1" "$2" read "$3" 0 1M -a > /dev/full';
     const args = ['-c', script, 'sh', process.execPath, MAIN, `raw:${targets.raw}`];
-    const { status, stderr } = spawnSync('sh', args, { encoding: 'utf8', timeout: 30_000 });
+    const { status, stderr } = spawnSync('sh', args, { encoding: 'utf8', timeout: 180_000 });
     assert.equal(status, 3);
     assert.match(stderr, /^guestmem: Cannot write the output: [^\n]*no space left[^\n]*\n$/i);
   });

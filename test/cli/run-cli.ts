@@ -14,7 +14,7 @@ export function cli(args: readonly string[], env: Readonly<Record<string, string
     encoding: 'utf8',
     env: { ...process.env, ...env },
     maxBuffer: 64 * 1024 * 1024,
-    timeout: 60_000,
+    timeout: 180_000,
   });
 }
 

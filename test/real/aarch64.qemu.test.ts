@@ -44,7 +44,7 @@ const guests: readonly Guest[] = [
 for (const { name, t1sz, tg1, ds, ...options } of guests) {
   describe(`a paused AArch64 Linux, ${name} (seed ${seed})`, {
     skip: need(programOf(options.kernel), 'apt-get', 'dpkg-deb', 'setpriv'),
-    timeout: 300_000,
+    timeout: 900_000,
   }, () => {
     const choose = choices(seed);
     let paused: PausedGuest;

@@ -27,7 +27,7 @@ function expectLine({ status, stdout, stderr }: Finished, wanted: number, line: 
 
 describe('damaged input from a real machine', {
   skip: need('qemu-system-x86_64', 'apt-get', 'dpkg-deb', 'setpriv'),
-  timeout: 300_000,
+  timeout: 900_000,
 }, () => {
   let folder = '';
   let whole = '';

@@ -172,7 +172,7 @@ async function demo(folder: string): Promise<void> {
   } finally {
     await guest?.close();
     server.signal('SIGTERM');
-    const { status } = await server.exit(10_000).finally(() => server.close());
+    const { status } = await server.exit(60_000).finally(() => server.close());
     check(status === 0, `the back end, told to stop by SIGTERM, ended with status ${status}`);
     if (server.stderr !== '') say(`  the back end said: ${server.stderr.trim()}`);
   }

@@ -20,7 +20,7 @@ const MiB = 2 ** 20;
 
 describe('a Linux guest on a disk served by guestmem', {
   skip: need('qemu-system-x86_64', 'apt-get', 'dpkg-deb', 'setpriv', 'prlimit'),
-  timeout: 300_000,
+  timeout: 900_000,
 }, () => {
   let folder = '';
   const running: { close(): Promise<void> }[] = [];

@@ -46,7 +46,7 @@ const guests: readonly Guest[] = [
 for (const { mode, bits, ...options } of guests) {
   describe(`a paused Linux with tables of ${mode} (seed ${seed})`, {
     skip: need('qemu-system-x86_64', 'apt-get', 'dpkg-deb', 'setpriv'),
-    timeout: 300_000,
+    timeout: 900_000,
   }, () => {
     const choose = choices(seed);
     let folder = '';

@@ -182,7 +182,7 @@ export interface Finished extends Ended {
 }
 
 /** Runs a program to its end; never throws for its exit status. */
-export async function run(command: string, args: readonly string[], ms = 60_000): Promise<Finished> {
+export async function run(command: string, args: readonly string[], ms = 180_000): Promise<Finished> {
   const child = new Child(command, args);
   try {
     const end = await child.exit(ms);
@@ -196,7 +196,7 @@ export async function run(command: string, args: readonly string[], ms = 60_000)
  * Runs a program that has to succeed and answers what it printed.
  * @throws when it does not, with what it said.
  */
-export async function mustRun(command: string, args: readonly string[], ms = 60_000): Promise<string> {
+export async function mustRun(command: string, args: readonly string[], ms = 180_000): Promise<string> {
   const { status, signal, stdout, stderr } = await run(command, args, ms);
   if (status !== 0) {
     throw new Error(

@@ -181,7 +181,7 @@ export class LinuxGuest {
   }
 
   /** Waits for the guest to power itself off. */
-  async poweredOff(ms = 60_000): Promise<Ended> {
+  async poweredOff(ms = 180_000): Promise<Ended> {
     return await this.console.exit(ms);
   }
 

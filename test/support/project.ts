@@ -14,7 +14,7 @@ export const guestmemCommand: readonly [string, string] = [
 ];
 
 /** Runs `guestmem` with these arguments to its end; never throws for its exit status. */
-export async function guestmem(args: readonly string[], ms = 60_000): Promise<Finished> {
+export async function guestmem(args: readonly string[], ms = 180_000): Promise<Finished> {
   const [node, main] = guestmemCommand;
   return await run(node, [main, ...args], ms);
 }

@@ -1,6 +1,6 @@
 import { PAGE_SIZE } from './addresses.ts';
 import { GuestMemoryError } from './errors.ts';
-import { newPageWords, newWords, PageBits } from './page-bits.ts';
+import { isSharedWords, newPageWords, newWords, PageBits } from './page-bits.ts';
 
 /** The state of a {@link DirtyLog}, to be handed to a Worker. */
 export interface SharedDirtyLog {
@@ -36,7 +36,7 @@ export class DirtyLog {
     this.words = words;
     this.bits = new PageBits(words);
     this.holds = holds;
-    this.shared = typeof SharedArrayBuffer !== 'undefined' && words.buffer instanceof SharedArrayBuffer;
+    this.shared = isSharedWords(words);
   }
 
   /**

@@ -63,16 +63,11 @@ export { LockedPages } from './locked-pages.ts';
 export { LockedRange, lockRange } from './locked-range.ts';
 export type { GuestRegion, RegionInit } from './memory-map.ts';
 export { MemoryView, MemoryViews } from './memory-view.ts';
-export {
-  copyOnWrite,
-  lazy,
-  type OnDemandBacking,
-  type OnDemandOptions,
-  type PageSource,
-} from './on-demand.ts';
+export { copyOnWrite, lazy } from './on-demand.ts';
 export { PageRights, type Rights, type SharedPageRights } from './page-rights.ts';
 export { type GuestRun, PagedRange } from './paged-range.ts';
 export { PagedRangeReader, PagedRangeWriter } from './paged-range-stream.ts';
+export type { OnDemandBacking, OnDemandKind, OnDemandOptions, PageSource } from './pages-on-demand.ts';
 export { ProtectedView, type ProtectionOptions } from './protection.ts';
 export { fillRange, readRange, writeRange, zeroRange } from './range-access.ts';
 export { RangeViews, rangeViews } from './range-views.ts';
@@ -84,9 +79,19 @@ export {
 } from './shared-address-space.ts';
 export { AttachedAddressSpace, type AttachOptions, PinnedMemory } from './shared-address-space-attached.ts';
 export type { RegionMessage, SharedSpaceHandle, SpacePort } from './shared-address-space-handle.ts';
-export { attach, attachTracking, type MemoryHandle, share } from './sharing.ts';
-export type { SharedBufferHandle, SharedPieceHandle, SharedRegionHandle } from './sharing-region.ts';
-export { capture, difference, fork, restore, type Snapshot, type SnapshotRegion } from './snapshot.ts';
+export type { SharedBufferHandle } from './shared-buffer.ts';
+export { type AttachMemoryOptions, attach, attachTracking, type MemoryHandle, share } from './sharing.ts';
+export type { SharedPagesHandle } from './sharing-pages.ts';
+export type { SharedPieceHandle, SharedRegionHandle, SourceOfRegion } from './sharing-region.ts';
+export {
+  capture,
+  difference,
+  fork,
+  restore,
+  type Snapshot,
+  type SnapshotRegion,
+  snapshotSource,
+} from './snapshot.ts';
 export {
   array,
   bytesField,

@@ -11,7 +11,7 @@ export class PageBits {
   /** @param words - one bit a page, bit 0 of word 0 first; all 0 to begin with */
   constructor(words: Int32Array) {
     this.words = words;
-    this.shared = typeof SharedArrayBuffer !== 'undefined' && words.buffer instanceof SharedArrayBuffer;
+    this.shared = isSharedWords(words);
   }
 
   /** True where the bit of a page is set. */
@@ -23,7 +23,9 @@ export class PageBits {
   run(first: number, end: number): number {
     let page = first;
     while (page < end) {
-      const word = this.words[Math.floor(page / 32)] as number;
+      const at = Math.floor(page / 32);
+      // Atomic where it is shared: the bytes of a page that another thread brought are read after its bit, on Arm too.
+      const word = this.shared ? Atomics.load(this.words, at) : (this.words[at] as number);
       if (word === -1 && page % 32 === 0) page += 32;
       else if ((word & (1 << (page & 31))) !== 0) page++;
       else break;
@@ -79,6 +81,11 @@ export class PageBits {
     if (this.shared) Atomics.or(this.words, word, mask);
     else this.words[word] = (this.words[word] as number) | mask;
   }
+}
+
+/** True for words that other threads can reach. */
+export function isSharedWords(words: Int32Array): boolean {
+  return typeof SharedArrayBuffer !== 'undefined' && words.buffer instanceof SharedArrayBuffer;
 }
 
 /** Words for so many pages, a bit each. */

@@ -1,3 +1,7 @@
+import { pending } from './errors.ts';
+import { nextChange } from './next-change.ts';
+import { isSharedWords } from './page-bits.ts';
+
 /** A page of memory that comes on demand. */
 const ABSENT = 0;
 const COMING = 1;
@@ -13,6 +17,8 @@ const WAIT_MS = 10;
 export class PageStates {
   /** One word a page; shared with other threads where its buffer is. */
   readonly words: Int32Array;
+  /** Pages that this thread brings just now: it must not wait for itself. */
+  private readonly bringing = new Set<number>();
 
   constructor(words: Int32Array) {
     this.words = words;
@@ -22,6 +28,7 @@ export class PageStates {
    * Brings a page by `bring`, unless it is there or another thread brings it; then waits for that one.
    *
    * @returns once the page is there, or the other thread has been waited for long enough to look again
+   * @throws GuestMemoryError `pending` where this thread may not block, as a page's main thread; and what `bring` throws
    */
   bring(page: number, bring: () => void): void {
     if (Atomics.compareExchange(this.words, page, ABSENT, COMING) !== ABSENT) {
@@ -29,10 +36,12 @@ export class PageStates {
       return;
     }
     let state = ABSENT;
+    this.bringing.add(page);
     try {
       bring();
       state = PRESENT;
     } finally {
+      this.bringing.delete(page);
       // A page that could not be brought may be tried again, by anybody.
       Atomics.store(this.words, page, state);
       Atomics.notify(this.words, page);
@@ -45,13 +54,13 @@ export class PageStates {
   }
 
   private await(page: number): void {
-    if (Atomics.load(this.words, page) !== COMING || !(this.words.buffer instanceof SharedArrayBuffer))
-      return;
+    if (this.bringing.has(page) || !isSharedWords(this.words)) return;
+    if (Atomics.load(this.words, page) !== COMING) return;
     try {
       Atomics.wait(this.words, page, COMING, WAIT_MS);
     } catch (error) {
-      // A browser's main thread may not wait; it looks again at once.
       if (!(error instanceof TypeError)) throw error;
+      throw pending(nextChange(this.words, page, COMING, WAIT_MS));
     }
   }
 }

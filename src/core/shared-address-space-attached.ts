@@ -12,10 +12,12 @@ import {
 } from './shared-address-space-handle.ts';
 import { WorkerSlot } from './shared-address-space-slots.ts';
 import { GENERATION, SpaceTable, type TableRow, type TableSnapshot } from './shared-address-space-table.ts';
-import { attachRegion, type SharedBufferHandle, type SharedRegionHandle } from './sharing-region.ts';
+import type { SharedBufferHandle } from './shared-buffer.ts';
+import type { AttachMemoryOptions } from './sharing.ts';
+import { attachRegion, type SharedRegionHandle, type SourceOfRegion } from './sharing-region.ts';
 
 /** How a Worker attaches. */
-export interface AttachOptions {
+export interface AttachOptions extends AttachMemoryOptions {
   /**
    * Takes the next message from the port without waiting, or answers `undefined`: with it also regions that come by message are
    * seen at the next `memory()`. In Node: `(port) => receiveMessageOnPort(port)?.message`.
@@ -61,6 +63,7 @@ export class AttachedAddressSpace implements GuestAddressSpace<GuestMemory>, Clo
   private readonly pools: readonly SharedBufferHandle[];
   private readonly port: RegionPort;
   private readonly receive: () => unknown;
+  private readonly sourceOf: SourceOfRegion | undefined;
   /** Regions of the map that was read last, by number, and those that came by message for a later one. */
   private regions = new Map<number, KnownRegion>();
   /** A generation of which a region has not come yet. */
@@ -77,6 +80,7 @@ export class AttachedAddressSpace implements GuestAddressSpace<GuestMemory>, Clo
     this.words = handle.words;
     this.slot = new WorkerSlot(this.table, handle.slot, handle.ticket);
     this.pools = handle.pools;
+    this.sourceOf = options.source;
     this.receive = () => options.receive?.(handle.port);
     this.seen = NOTHING;
     this.built = NOTHING;
@@ -183,11 +187,12 @@ export class AttachedAddressSpace implements GuestAddressSpace<GuestMemory>, Clo
     // Regions tell by their buffers whether they overlap, and a buffer that came in two messages is two objects.
     const buffers = [...this.pools, ...[...this.regions.values()].flatMap((known) => known.buffers)];
     const used: SharedBufferHandle[] = [];
-    const entry = attachRegion(handle, (wanted) => {
+    const bufferOf = (wanted: SharedBufferHandle): SharedBufferHandle => {
       const buffer = [...buffers, ...used].find((known) => known.id === wanted.id) ?? wanted;
       used.push(buffer);
       return buffer;
-    });
+    };
+    const entry = attachRegion(handle, bufferOf, this.sourceOf);
     const known = { entry, buffers: used };
     this.regions.set(id, known);
     return known;

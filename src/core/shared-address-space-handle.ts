@@ -1,5 +1,6 @@
 import type { SpaceTableShape } from './shared-address-space-table.ts';
-import type { SharedBufferHandle, SharedRegionHandle } from './sharing-region.ts';
+import type { SharedBufferHandle } from './shared-buffer.ts';
+import type { SharedRegionHandle } from './sharing-region.ts';
 
 /** MessagePort, by whichever types of the platform the program is compiled with: Node's, or a browser's. */
 export type SpacePort = typeof globalThis extends { MessageChannel: new () => { readonly port1: infer Port } }

@@ -1,4 +1,5 @@
 import { GuestMemoryError } from './errors.ts';
+import { nextChange, TELLS } from './next-change.ts';
 import { BELL, isOlder, type SpaceTable } from './shared-address-space-table.ts';
 
 // Words of a slot.
@@ -130,7 +131,7 @@ export class WorkerSlots {
     for (;;) {
       const heard = Atomics.load(words, BELL);
       if (this.holders(generation).length === 0) return;
-      await nextRing(words, heard);
+      await nextChange(words, BELL, heard, LOOK_MS);
     }
   }
 }
@@ -141,17 +142,5 @@ function ring(words: Int32Array): void {
   Atomics.notify(words, BELL);
 }
 
-type WaitAsync = (words: Int32Array, at: number, value: number, ms: number) => { readonly value: unknown };
-const { waitAsync } = Atomics as { waitAsync?: WaitAsync };
-declare const setTimeout: (callback: () => void, ms: number) => unknown;
-
-/** How often slots are looked at where nothing tells of a change, and in any case: a wait does not keep Node running. */
-const LOOK_MS = waitAsync === undefined ? 1 : 20;
-
-/** Resolves when the bell was rung since it was `heard`, or some milliseconds later. */
-async function nextRing(words: Int32Array, heard: number): Promise<void> {
-  const time = new Promise<void>((resolve) => {
-    setTimeout(resolve, LOOK_MS);
-  });
-  await Promise.race([time, waitAsync?.(words, BELL, heard, LOOK_MS).value ?? time]);
-}
+/** How often slots are looked at where nothing tells of a change, and in any case. */
+const LOOK_MS = TELLS ? 20 : 1;

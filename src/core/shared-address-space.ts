@@ -19,13 +19,8 @@ import {
   type SpaceTableShape,
   type TableRow,
 } from './shared-address-space-table.ts';
-import {
-  isSharedBuffer,
-  type SharedBufferHandle,
-  type SharedRegionHandle,
-  shareBuffer,
-  shareRegion,
-} from './sharing-region.ts';
+import { isSharedBuffer, type SharedBufferHandle, shareBuffer } from './shared-buffer.ts';
+import { type SharedRegionHandle, shareRegion } from './sharing-region.ts';
 
 /** How a shared address space is laid out; none of it can be changed later. */
 export interface SharedAddressSpaceOptions {

@@ -1,17 +1,17 @@
-import type { MemoryBacking, WasmMemory } from './backing.ts';
+import type { MemoryBacking } from './backing.ts';
 import { DirtyLog, type SharedDirtyLog } from './dirty-log.ts';
 import { GuestMemoryError } from './errors.ts';
 import type { MapEntry } from './memory-map.ts';
 import { PageRights, type SharedPageRights } from './page-rights.ts';
+import { type PageSource, pagesBehind } from './pages-on-demand.ts';
 import { Region } from './region.ts';
-
-/** A buffer that several regions may lie in. Whoever gets two handles of one buffer knows it by its number. */
-export interface SharedBufferHandle {
-  readonly id: number;
-  readonly buffer: SharedArrayBuffer;
-  /** The WebAssembly.Memory whose buffer it is: fills and copies are then the engine's own instructions. */
-  readonly wasm?: WasmMemory;
-}
+import {
+  type BufferOfHandle,
+  isSharedBuffer,
+  type SharedBufferHandle,
+  shareBuffer,
+} from './shared-buffer.ts';
+import { attachPages, type SharedPagesHandle, sharePages } from './sharing-pages.ts';
 
 /** Host bytes of a region, and the rules on them. */
 export interface SharedPieceHandle {
@@ -31,17 +31,15 @@ export interface SharedRegionHandle {
   readonly access: 'rw' | 'r';
   readonly iova?: number;
   readonly pieces: readonly SharedPieceHandle[];
+  /** Of memory on demand: all of it, and where in it the region begins. */
+  readonly onDemand?: { readonly pages: SharedPagesHandle; readonly offset: number };
 }
 
-const numbers = new WeakMap<SharedArrayBuffer, number>();
-let lastNumber = 0;
-
-/** The handle of a buffer; of one buffer always with the same number. */
-export function shareBuffer(buffer: SharedArrayBuffer, wasm: WasmMemory | undefined): SharedBufferHandle {
-  const id = numbers.get(buffer) ?? ++lastNumber;
-  numbers.set(buffer, id);
-  return wasm?.buffer === buffer ? { id, buffer, wasm } : { id, buffer };
-}
+/**
+ * Where a thread that attaches gets the pages of a region on demand that no other thread has brought. It has to supply the
+ * bytes that the owner's source supplies.
+ */
+export type SourceOfRegion = (region: SharedRegionHandle) => PageSource | undefined;
 
 /**
  * The handle of a region.
@@ -54,6 +52,10 @@ export function shareRegion(entry: MapEntry, memory: string): SharedRegionHandle
   const refuse = (reason: string): GuestMemoryError => refusal('unsupported', entry, memory, reason);
   const call = callsOf(backing);
   if (call !== undefined) throw refuse(`it needs ${call} of this thread`);
+  const behind = pagesBehind(backing);
+  const pages = behind && sharePages(behind);
+  if (behind !== undefined && pages === undefined)
+    throw refuse('its pages are private to this thread; make it with { shared: true }');
   const pieces = entry.pieces.map((piece): SharedPieceHandle => {
     if (piece.closed) throw refusal('closed', entry, memory, 'its backing was closed');
     const { buffer, byteOffset } = piece.u8;
@@ -75,12 +77,21 @@ export function shareRegion(entry: MapEntry, memory: string): SharedRegionHandle
     };
   });
   const iova = backing.iova === undefined ? undefined : backing.iova + (first?.backingOffset ?? 0);
-  return { start, size, kind, access, pieces, ...(iova !== undefined && { iova }) };
+  return {
+    start,
+    size,
+    kind,
+    access,
+    pieces,
+    ...(iova !== undefined && { iova }),
+    ...(pages !== undefined && { onDemand: { pages, offset: first?.backingOffset ?? 0 } }),
+  };
 }
 
 /** What of a backing is functions, which no other thread can call. */
 function callsOf(backing: MemoryBacking): string | undefined {
   if (backing.mapped === undefined) return 'calls';
+  if (pagesBehind(backing) !== undefined) return undefined;
   if (backing.presence !== undefined || backing.onFault !== undefined)
     return 'pages that are brought by calls';
   if (backing.lock !== undefined || backing.unlock !== undefined || backing.expose !== undefined)
@@ -88,11 +99,12 @@ function callsOf(backing: MemoryBacking): string | undefined {
   return undefined;
 }
 
-/** The buffer to use for a handle: the one that is here already under that number, or the handle's own. */
-export type BufferOfHandle = (handle: SharedBufferHandle) => SharedBufferHandle;
-
-/** The region of a handle, in this thread. It stands on a backing of exactly its bytes. */
-export function attachRegion(handle: SharedRegionHandle, bufferOf: BufferOfHandle): MapEntry {
+/** The region of a handle, in this thread. It stands on a backing of exactly its bytes, or on all the pages on demand. */
+export function attachRegion(
+  handle: SharedRegionHandle,
+  bufferOf: BufferOfHandle,
+  sourceOf?: SourceOfRegion,
+): MapEntry {
   const { start, size, kind, access } = handle;
   const parts = handle.pieces.map((piece) => {
     const { buffer, wasm } = bufferOf(piece.source);
@@ -102,7 +114,7 @@ export function attachRegion(handle: SharedRegionHandle, bufferOf: BufferOfHandl
   });
   const [first] = parts;
   const wasm = first?.wasm;
-  const backing: MemoryBacking = {
+  const plain: MemoryBacking = {
     kind,
     size,
     mapped: parts.map(({ view }) => view),
@@ -110,6 +122,9 @@ export function attachRegion(handle: SharedRegionHandle, bufferOf: BufferOfHandl
     ...(handle.iova !== undefined && { iova: handle.iova }),
     ...(wasm !== undefined && { wasm: { memory: wasm, offset: first?.piece.offset ?? 0 } }),
   };
+  const { onDemand } = handle;
+  const backing = onDemand === undefined ? plain : attachPages(onDemand.pages, bufferOf, sourceOf?.(handle));
+  const base = onDemand?.offset ?? 0;
   let offset = 0;
   const pieces = parts.map(({ piece, view }) => {
     const made = new Region({
@@ -117,7 +132,7 @@ export function attachRegion(handle: SharedRegionHandle, bufferOf: BufferOfHandl
       size: piece.size,
       backing,
       piece: view,
-      backingOffset: offset,
+      backingOffset: base + offset,
       readOnly: access === 'r',
       extras: {
         guards: piece.guards.map((guard) => ({ ...guard, rights: PageRights.attach(guard.rights) })),
@@ -128,10 +143,6 @@ export function attachRegion(handle: SharedRegionHandle, bufferOf: BufferOfHandl
     return made;
   });
   return { region: Object.freeze({ start, size, end: start + size, kind, access, backing }), pieces };
-}
-
-export function isSharedBuffer(buffer: ArrayBufferLike): buffer is SharedArrayBuffer {
-  return typeof SharedArrayBuffer !== 'undefined' && buffer instanceof SharedArrayBuffer;
 }
 
 function refusal(

@@ -2,13 +2,14 @@ import { DirtyLog } from './dirty-log.ts';
 import { DirtyTracking } from './dirty-tracking.ts';
 import { GuestMemoryError } from './errors.ts';
 import { GuestMemory } from './guest-memory.ts';
-import {
-  attachRegion,
-  type BufferOfHandle,
-  type SharedBufferHandle,
-  type SharedRegionHandle,
-  shareRegion,
-} from './sharing-region.ts';
+import type { BufferOfHandle, SharedBufferHandle } from './shared-buffer.ts';
+import { attachRegion, type SharedRegionHandle, type SourceOfRegion, shareRegion } from './sharing-region.ts';
+
+/** What a thread that attaches has of its own. */
+export interface AttachMemoryOptions {
+  /** Where it gets the pages of memory on demand; without, it uses those that other threads have brought. */
+  readonly source?: SourceOfRegion;
+}
 
 /** A memory as plain data that can be posted to a Worker. */
 export interface MemoryHandle {
@@ -26,8 +27,12 @@ export interface MemoryHandle {
  * The map is the one of this moment. Regions that are inserted later, on either side, are not known to the other, nor
  * is it told of a backing that closes: where the map changes, use a {@link SharedAddressSpace}.
  *
+ * Memory on demand ({@link lazy}, {@link copyOnWrite}) goes along where it is made with `shared: true`: its pages are then
+ * brought once, by whichever thread touches one first. Functions cannot be posted, so a thread that attaches gives a source
+ * of its own.
+ *
  * @throws GuestMemoryError `unsupported` naming a region that other threads cannot reach, or not by its rules: private
- * memory, calls, memory on demand, and private page rights or dirty logs; `closed` for one whose backing was closed
+ * memory, calls, other backings that answer faults, and private page rights or dirty logs; `closed` for one whose backing was closed
  *
  * @example
  * ```ts
@@ -53,6 +58,9 @@ export function share(memory: GuestMemory): MemoryHandle {
 /**
  * The memory of a handle, in this thread.
  *
+ * @param options - `source`: gives for a region on demand where this thread gets pages that no other has brought. It has to
+ * supply what the owner's source supplies. Without one, touching such a page is `unsupported`; pages of zeros need none
+ *
  * @example
  * ```ts
  * import assert from 'node:assert/strict';
@@ -63,10 +71,22 @@ export function share(memory: GuestMemory): MemoryHandle {
  * view.protect(0x1000, 0x1000, 'r'); // the rights are live, wherever the memory was attached
  * assert.throws(() => same.writeU8(0x1000, 1), { code: 'denied', failedAt: 0x1000 });
  * ```
+ *
+ * @example Memory on demand
+ * ```ts
+ * import assert from 'node:assert/strict';
+ * import { attach, GuestMemory, lazy, share } from 'guestmem';
+ *
+ * const source = (offset: number, dest: Uint8Array): void => void dest.fill(offset / 0x1000);
+ * const memory = GuestMemory.from(lazy(0x4000, source, { shared: true }));
+ * const same = attach(share(memory), { source: () => source });
+ * assert.equal(same.readU8(0x2fff), 2);
+ * assert.throws(() => attach(share(memory)).readU8(0x1000), { code: 'unsupported' });
+ * ```
  */
-export function attach(handle: MemoryHandle): GuestMemory {
+export function attach(handle: MemoryHandle, options: AttachMemoryOptions = {}): GuestMemory {
   const bufferOf = buffersByNumber();
-  const entries = handle.regions.map((region) => attachRegion(region, bufferOf));
+  const entries = handle.regions.map((region) => attachRegion(region, bufferOf, options.source));
   return GuestMemory.fromEntries(entries, handle.name, handle.origin);
 }
 
@@ -90,7 +110,7 @@ export function attach(handle: MemoryHandle): GuestMemory {
  * assert.deepEqual(here.drain(), []);
  * ```
  */
-export function attachTracking(handle: MemoryHandle): DirtyTracking {
+export function attachTracking(handle: MemoryHandle, options: AttachMemoryOptions = {}): DirtyTracking {
   const logs = handle.regions.map(({ start, size, pieces }) => {
     // The tracking that was begun last is the outermost.
     const mark = pieces[0]?.marks.at(-1);
@@ -103,7 +123,7 @@ export function attachTracking(handle: MemoryHandle): DirtyTracking {
     }
     return { start, log: new DirtyLog(mark.log) };
   });
-  return new DirtyTracking(attach(handle), logs);
+  return new DirtyTracking(attach(handle, options), logs);
 }
 
 /** Of handles with one number the first one's buffer serves them all: regions tell by it whether they overlap. */

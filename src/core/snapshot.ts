@@ -6,6 +6,7 @@ import { GuestMemory } from './guest-memory.ts';
 import { hex } from './hex.ts';
 import type { GuestRegion } from './memory-map.ts';
 import { copyOnWrite } from './on-demand.ts';
+import type { PageSource } from './pages-on-demand.ts';
 
 /** One region of a snapshot: its place, whether it may be written, and its pages of 4 KiB that are not all zeros, by offset. */
 export interface SnapshotRegion {
@@ -123,20 +124,43 @@ export function difference(memory: GuestMemory, snapshot: Snapshot): DirtyRange[
  * first.writeU32(0x5000, 2);
  * assert.equal(second.readU32(0x5000), 1);
  * ```
+ *
+ * @param options - `shared`: in memory that Workers can share (see {@link share}, {@link snapshotSource})
  */
-export function fork(snapshot: Snapshot): GuestMemory {
+export function fork(snapshot: Snapshot, options: { readonly shared?: boolean } = {}): GuestMemory {
   const regions = snapshot.regions.map((region) => ({
     start: region.start,
     access: region.access,
-    backing: copyOnWrite(region.size, (offset, dest) => readSnapshot(region, offset, dest), {
+    backing: copyOnWrite(region.size, snapshotSource(region), {
       start: region.start,
+      shared: options.shared === true,
     }),
   }));
   return GuestMemory.fromRegions(regions, { name: snapshot.name });
 }
 
+/**
+ * Where the pages of a region of a snapshot come from: for a Worker that attaches to a fork, and has a copy of the snapshot.
+ *
+ * @example
+ * ```ts
+ * import assert from 'node:assert/strict';
+ * import { attach, capture, fork, GuestMemory, share, snapshotSource } from 'guestmem';
+ *
+ * const memory = GuestMemory.allocate(0x4000);
+ * memory.writeU32(0x1000, 7);
+ * const image = capture(memory);
+ * const handle = share(fork(image, { shared: true }));
+ * const there = attach(handle, { source: () => image.regions[0] && snapshotSource(image.regions[0]) });
+ * assert.equal(there.readU32(0x1000), 7);
+ * ```
+ */
+export function snapshotSource({ pages }: SnapshotRegion): PageSource {
+  return (offset, dest) => readPages(pages, offset, dest);
+}
+
 /** Fills `dest` from a snapshot's pages, across their borders. */
-function readSnapshot({ pages }: SnapshotRegion, offset: number, dest: Uint8Array): void {
+function readPages(pages: SnapshotRegion['pages'], offset: number, dest: Uint8Array): void {
   for (let done = 0; done < dest.length; ) {
     const inPage = (offset + done) % PAGE_SIZE;
     const count = Math.min(dest.length - done, PAGE_SIZE - inPage);

@@ -112,6 +112,7 @@ describe('M9: protection', () => {
       });
 
       it('M3 M9: partial calls end at the denied page', () => {
+        view.protect(0x10_3000, 0x1000, '');
         const bytes = new Uint8Array(0x40).fill(1);
         assert.equal(memory.read(0x10_2ff0, bytes), 0x10);
         assert.equal(memory.write(0x10_2ff0, bytes), 0x10);

@@ -108,12 +108,16 @@ export class BufferTables implements TableOps<number> {
     else this.view.setUint32(offset, Number(entry), true);
   }
 
-  allocTable(): number | undefined {
-    const table = this.frames.alloc();
+  allocTable(size = 4096): number | undefined {
+    const table = this.frames.alloc(size);
     if (table !== undefined) {
-      new Uint8Array(this.view.buffer, this.view.byteOffset + table - this.gpa, 4096).fill(0);
+      new Uint8Array(this.view.buffer, this.view.byteOffset + table - this.gpa, size).fill(0);
     }
     return table;
+  }
+
+  ownsTable(table: number): boolean {
+    return this.frames.owns(table);
   }
 
   freeTable(table: number): void {

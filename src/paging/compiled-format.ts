@@ -2,7 +2,7 @@ import { ACCESS_CODES, accessFacts } from './access.ts';
 import { type ProtectionKeys, type ResolvedControls, resolveControls } from './architecture.ts';
 import { isOn } from './entry-rules.ts';
 import { FieldMover } from './field-mover.ts';
-import type { PagingFormat, RightField } from './format.ts';
+import type { AttributeName, PagingFormat, RightField } from './format.ts';
 import { Level } from './level.ts';
 import { EXECUTE, RIGHT_BITS, RIGHTS_CODES, rightsOf, SUPERVISOR_EXECUTE, USER, WRITE } from './rights.ts';
 import { upperHalf } from './virtual-range.ts';
@@ -20,6 +20,8 @@ export class CompiledFormat {
   readonly controls: ResolvedControls;
   /** Width of a physical address. */
   readonly physicalBits: number;
+  /** Bytes in the smallest page. */
+  readonly granule: number;
   /** The root level; the others hang from it. */
   readonly top: Level;
   readonly rootLo: number;
@@ -65,6 +67,7 @@ export class CompiledFormat {
     this.format = format;
     this.controls = resolved;
     this.physicalBits = Math.min(format.physicalBits, architecture.physicalBits(resolved));
+    this.granule = 2 ** (format.levels.at(-1)?.indexBit ?? 12);
     this.top = linkLevels(format, resolved);
     this.rootLo = format.root.lo | 0;
     this.rootHi = format.root.hi | 0;
@@ -125,6 +128,30 @@ export class CompiledFormat {
   /** The part of a rights code that the format has bits for. */
   expressible(code: number): number {
     return this.rightFields.reduce((named, field) => named | (code & field.code), 0);
+  }
+
+  /** Throws what `fail` makes of an attribute that the format has no room for. */
+  checkAttributes(
+    wanted: { readonly memoryType?: number; readonly protectionKey?: number; readonly global?: boolean },
+    fail: (why: string) => Error,
+  ): void {
+    for (const name of ['memoryType', 'protectionKey'] as const) {
+      const value = wanted[name] ?? 0;
+      const most = this.largest(name);
+      if (!Number.isInteger(value) || value < 0 || value > most) {
+        const words = name === 'memoryType' ? 'memory type' : 'protection key';
+        throw fail(`current ${words} ${value}, wanted 0${most === 0 ? '' : ` to ${most}`}`);
+      }
+    }
+    if (wanted.global === true && this.largest('global') === 0) throw fail('this format has no global pages');
+  }
+
+  /** The largest value of an attribute; 0 where the format has no bits for it. */
+  private largest(name: AttributeName): number {
+    const fields = [this.format, ...this.format.levels]
+      .flatMap(({ attributes = [] }) => attributes)
+      .filter(({ attribute }) => attribute === name);
+    return fields.reduce((most, { bits, to = 0 }) => Math.max(most, 2 ** (to + bits) - 1), 0);
   }
 
   private gather(andLo: number, orHi: number, lo: number, hi: number): number {

@@ -1,4 +1,4 @@
-import { physical } from './bits.ts';
+import { bits, fromHalves, NONE, physical } from './bits.ts';
 import type { AttributeName, LevelFormat, PagingFormat } from './format.ts';
 import type { Level } from './level.ts';
 import { RIGHT_BITS } from './rights.ts';
@@ -64,6 +64,27 @@ export function encodeLeaf(
     else hi |= 1 << (bit - 32);
   }
   return { lo: lo >>> 0, hi: hi >>> 0 };
+}
+
+/**
+ * The bits of a leaf that are neither its address, nor rights or attributes, nor what makes it a leaf: software's own, and
+ * whatever the description does not name. They go along when a leaf is split, joined or given other rights.
+ */
+export function residue(level: Level, lo: number, hi: number): bigint {
+  const { table, newLeaf } = level.format;
+  const kind = typeof table === 'string' ? NONE : table.mask;
+  let knownLo = newLeaf.lo | kind.lo;
+  let knownHi = newLeaf.hi | kind.hi;
+  for (const { bit } of level.fields) {
+    if (bit < 32) knownLo |= 1 << bit;
+    else knownHi |= 1 << (bit - 32);
+  }
+  for (const { from, bits: count } of level.format.leafAddress) {
+    const mask = bits(from + count - 1, from);
+    knownLo |= mask.lo;
+    knownHi |= mask.hi;
+  }
+  return fromHalves(lo & ~knownLo, hi & ~knownHi);
 }
 
 /** Physical address of the page that a leaf maps. */

@@ -148,6 +148,10 @@ export interface PagingFormat {
   readonly physicalBits: number;
   readonly rights: readonly RightField[];
   readonly attributes: readonly AttributeField[];
+  /** A leaf in use has to be made invalid before one of another size, address or kind takes its place (AArch64). */
+  readonly breakBeforeMake?: true;
+  /** The hardware may remember that an entry was not present (RISC-V). */
+  readonly remembersAbsence?: true;
   /** Absent: entries are not marked. */
   readonly marks?: Marks;
   /** Root first. */

@@ -1,12 +1,14 @@
 import { hex } from '../core/index.ts';
 import { PagingError } from './paging-error.ts';
 
-/** Where new tables come from: frames of 4 KiB, by guest-physical address. */
+/** Where new tables come from: frames of 4 KiB or a power of two more, by guest-physical address. */
 export interface FrameSource {
-  /** A frame that is nobody else's, aligned to 4 KiB; `undefined` where there is none left. */
-  alloc(): number | undefined;
-  /** Takes a frame back. */
+  /** `size` bytes (default 4 KiB) that are nobody else's, aligned to their size; `undefined` where there are none left. */
+  alloc(size?: number): number | undefined;
+  /** Takes a frame back, of the size that it was given out with. */
   free(gpa: number): void;
+  /** Whether a frame is one that was given out. Without it every frame is taken for one. */
+  owns?(gpa: number): boolean;
 }
 
 /**
@@ -29,7 +31,10 @@ export class FrameRange implements FrameSource {
   readonly gpa: number;
   readonly length: number;
   private next: number;
+  /** Frames of 4 KiB below `next` that are free. */
   private readonly returned: Set<number> = new Set();
+  /** Sizes of what is given out, by address. */
+  private readonly given: Map<number, number> = new Map();
 
   /** @throws PagingError `invalid` where the range is not whole pages below 2^52 */
   constructor(gpa: number, length: number) {
@@ -45,26 +50,53 @@ export class FrameRange implements FrameSource {
     this.next = gpa;
   }
 
-  alloc(): number | undefined {
-    for (const frame of this.returned) {
-      this.returned.delete(frame);
-      return frame;
+  /** @throws PagingError `invalid` where `size` is no power of two of at least 4 KiB */
+  alloc(size = 4096): number | undefined {
+    if (!Number.isInteger(Math.log2(size)) || size < 4096) {
+      throw new PagingError(
+        'invalid',
+        `Cannot give out ${size} bytes: wanted a power of two of at least 4096`,
+      );
     }
-    if (this.next >= this.gpa + this.length) return undefined;
-    const frame = this.next;
-    this.next += 4096;
+    const frame = this.fromReturned(size) ?? this.fromRest(size);
+    if (frame !== undefined) this.given.set(frame, size);
     return frame;
   }
 
   /** @throws PagingError `invalid` for a frame that is not given out */
   free(gpa: number): void {
-    const given = gpa >= this.gpa && gpa < this.next && gpa % 4096 === 0 && !this.returned.has(gpa);
-    if (!given) throw new PagingError('invalid', `Cannot take back frame ${hex(gpa)}: it is not given out`);
-    this.returned.add(gpa);
+    const size = this.given.get(gpa);
+    if (size === undefined)
+      throw new PagingError('invalid', `Cannot take back frame ${hex(gpa)}: it is not given out`);
+    this.given.delete(gpa);
+    for (let frame = gpa; frame < gpa + size; frame += 4096) this.returned.add(frame);
+  }
+
+  owns(gpa: number): boolean {
+    return this.given.has(gpa);
   }
 
   /** Bytes from the start of the range up to the end of the last frame that was ever given out. */
   get used(): number {
     return this.next - this.gpa;
+  }
+
+  private fromReturned(size: number): number | undefined {
+    for (const frame of this.returned) {
+      if (frame % size !== 0) continue;
+      const parts = Array.from({ length: size / 4096 }, (_, i) => frame + i * 4096);
+      if (!parts.every((part) => this.returned.has(part))) continue;
+      for (const part of parts) this.returned.delete(part);
+      return frame;
+    }
+    return undefined;
+  }
+
+  private fromRest(size: number): number | undefined {
+    const frame = Math.ceil(this.next / size) * size;
+    if (frame + size > this.gpa + this.length) return undefined;
+    for (; this.next < frame; this.next += 4096) this.returned.add(this.next);
+    this.next = frame + size;
+    return frame;
   }
 }

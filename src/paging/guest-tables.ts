@@ -111,10 +111,14 @@ export class GuestTables implements TableOps<number> {
   }
 
   /** @throws PagingError `invalid` where no frames were given */
-  allocTable(): number | undefined {
-    const frame = this.source().alloc();
-    if (frame !== undefined) this.memory.fillAt(frame, 0, 4096);
+  allocTable(size = 4096): number | undefined {
+    const frame = this.source().alloc(size);
+    if (frame !== undefined) this.memory.fillAt(frame, 0, size);
     return frame;
+  }
+
+  ownsTable(table: number): boolean {
+    return this.frames?.owns?.(table) ?? true;
   }
 
   freeTable(table: number): void {

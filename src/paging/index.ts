@@ -12,6 +12,7 @@ export type {
 export type { Mask64 } from './bits.ts';
 export { BufferTables } from './buffer-tables.ts';
 export type { PagingControls } from './controls.ts';
+export type { EditRange } from './edit-range.ts';
 export { EPT_4LEVEL, EPT_5LEVEL, type EptControls, eptFormat } from './ept-formats.ts';
 export type { FaultReason } from './fault-reason.ts';
 export type {
@@ -29,6 +30,7 @@ export type {
 export { FORMATS } from './formats.ts';
 export { FrameRange, type FrameSource } from './frames.ts';
 export { GuestTables, type GuestTablesOptions } from './guest-tables.ts';
+export type { Invalidation } from './invalidation.ts';
 export { createRoot, type MapResult, map } from './map.ts';
 export type { MapRequest } from './map-request.ts';
 export type {
@@ -40,8 +42,10 @@ export type {
   UnreadableRange,
 } from './mapping-record.ts';
 export { type MappingsOptions, mappings } from './mappings.ts';
+export { type MergeResult, merge } from './merge.ts';
 export { NPT_4LEVEL, NPT_5LEVEL } from './npt-formats.ts';
 export { isPagingError, PagingError, type PagingErrorCode, type PagingErrorFacts } from './paging-error.ts';
+export { type ProtectRequest, type ProtectResult, protect } from './protect.ts';
 export { formatRights, type RightName, type Rights } from './rights.ts';
 export type { TableOps, TableReadOps } from './table-ops.ts';
 export { Tlb, type TlbFence, type TlbOptions, type TlbSwitch } from './tlb.ts';
@@ -57,8 +61,10 @@ export {
   type Translation,
   type WalkStep,
 } from './translation.ts';
-export { type MemoryTranslatorInit, type TablesTranslatorInit, Translator } from './translator.ts';
+export { Translator } from './translator.ts';
+export type { MemoryTranslatorInit, TablesTranslatorInit } from './translator-init.ts';
 export { TwoStageTranslator, type TwoStageTranslatorInit } from './two-stage-translator.ts';
+export { type UnmapResult, unmap } from './unmap.ts';
 export { VirtualMemory, type VirtualMemoryOptions } from './virtual-memory.ts';
 export { WalkFault } from './walk-fault.ts';
 export type { X86Controls } from './x86-controls.ts';

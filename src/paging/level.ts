@@ -54,6 +54,8 @@ export class Level {
   /** Bits of the address within a leaf of this level. */
   readonly pageMask: number;
   readonly pageMaskHi: number;
+  /** Pages of 4 KiB that an entry of this level covers. */
+  readonly tableSpan: number;
   /** A leaf of this level maps 2^pageBits bytes. */
   readonly pageBits: number;
   readonly pageSize: number;
@@ -115,6 +117,7 @@ export class Level {
     this.foldMask = this.leafAddress.foldMask;
     this.noRights = level.tableRights === false ? -1 : 0;
     this.pageBits = variant && specialLeaf !== undefined ? specialLeaf.pageBits : indexBit;
+    this.tableSpan = 2 ** (indexBit - 12);
     this.pageSize = 2 ** this.pageBits;
     this.pageMask = (2 ** this.pageBits - 1) | 0;
     this.pageMaskHi = this.pageBits > 32 ? (2 ** (this.pageBits - 32) - 1) | 0 : 0;

@@ -1,9 +1,10 @@
 import { hex } from '../core/index.ts';
 import type { CompiledFormat } from './compiled-format.ts';
 import type { PagingControls } from './controls.ts';
+import { checkRange, type PageSpan } from './edit-range.ts';
 import type { PagingFormat } from './format.ts';
 import { PagingError, type PagingErrorCode } from './paging-error.ts';
-import { isCanonical, pageOf, upperHalf } from './virtual-range.ts';
+import { EXECUTE, READ, SUPERVISOR_EXECUTE, USER, WRITE } from './rights.ts';
 
 /** What {@link map} is to do. Addresses and lengths are multiples of 4 KiB. */
 export interface MapRequest {
@@ -38,43 +39,35 @@ export function subject(request: MapRequest): string {
   return `Cannot map ${hex(request.length)} bytes at ${hex(request.gva)} to ${hex(request.gpa)}`;
 }
 
-/** Everything about a request that can be told without looking at the tables. */
-export function checkRequest(compiled: CompiledFormat, request: MapRequest): void {
-  const { format, controls } = compiled;
-  const { gva, gpa, length, memoryType = 0, protectionKey = 0, maxPageSize = 4096 } = request;
-  const fail = (code: PagingErrorCode, why: string): PagingError =>
+/** Everything about a request that can be told without looking at the tables; answers the range as page numbers. */
+export function checkRequest(compiled: CompiledFormat, request: MapRequest): PageSpan {
+  const { format, controls, granule, physicalBits } = compiled;
+  const { gva, gpa, length, maxPageSize = granule } = request;
+  const fail = (why: string, code: PagingErrorCode = 'invalid'): PagingError =>
     new PagingError(code, `${subject(request)}: ${why}`, { gva });
-  if (gva < 0n || gva >> 64n !== 0n) throw fail('invalid', 'wanted a virtual address of 64 bits');
-  if (!Number.isSafeInteger(gpa) || gpa < 0) throw fail('invalid', 'wanted a physical address');
-  if (!Number.isSafeInteger(length) || length <= 0)
-    throw fail('invalid', `current length ${length}, wanted at least a page`);
-  if (gva % 4096n !== 0n || gpa % 4096 !== 0 || length % 4096 !== 0) {
-    throw fail('misaligned', 'wanted addresses and a length that are multiples of 0x1000');
-  }
-  const first = pageOf(format, gva);
-  const end = first < upperHalf(format) ? upperHalf(format) : upperHalf(format) * 2;
-  if (!isCanonical(format, gva) || length / 4096 > end - first) {
-    throw fail('not-canonical', `wanted a range within ${format.addressBits}-bit addresses`);
-  }
-  const width = compiled.physicalBits;
-  if (gpa + length > 2 ** width) throw fail('invalid', `wanted physical addresses of at most ${width} bits`);
-  if (!isIntegerUpTo(memoryType, 7))
-    throw fail('invalid', `current memory type ${memoryType}, wanted 0 to 7`);
-  const keys = format.attributes.some(({ attribute }) => attribute === 'protectionKey') ? 15 : 0;
-  if (!isIntegerUpTo(protectionKey, keys)) {
-    throw fail('invalid', `current protection key ${protectionKey}, wanted 0 to ${keys}`);
-  }
-  if (!(maxPageSize >= 4096))
-    throw fail('invalid', `current largest page ${maxPageSize}, wanted at least 4096 bytes`);
+  if (!Number.isSafeInteger(gpa) || gpa < 0) throw fail('wanted a physical address');
+  const span = checkRange(compiled, request, subject(request));
+  if (gpa % granule !== 0)
+    throw fail(`wanted a physical address that is a multiple of ${hex(granule)}`, 'misaligned');
+  if (gpa + length > 2 ** physicalBits)
+    throw fail(`wanted physical addresses of at most ${physicalBits} bits`);
+  compiled.checkAttributes(request, fail);
+  if (!(maxPageSize >= granule))
+    throw fail(`current largest page ${maxPageSize}, wanted at least ${granule} bytes`);
   const deniesExecution = compiled.deniesExecution && controls['nxe'] !== false;
   if (request.execute !== true && !deniesExecution) {
-    throw fail(
-      'invalid',
-      `${format.title} cannot deny execution${compiled.deniesExecution ? ' without EFER.NXE' : ''}, wanted execute: true`,
-    );
+    const without = compiled.deniesExecution ? ' without EFER.NXE' : '';
+    throw fail(`${format.title} cannot deny execution${without}, wanted execute: true`);
   }
+  return span;
 }
 
-function isIntegerUpTo(value: number, most: number): boolean {
-  return Number.isInteger(value) && value >= 0 && value <= most;
+/** What is asked for, as a rights code of what the format has bits for. */
+export function rightsCode(
+  compiled: CompiledFormat,
+  { write, execute, user }: Pick<MapRequest, 'write' | 'execute' | 'user'>,
+): number {
+  const code =
+    READ | (write === true ? WRITE : 0) | (execute === true ? EXECUTE : 0) | (user === true ? USER : 0);
+  return compiled.expressible(execute === true ? code | SUPERVISOR_EXECUTE : code);
 }

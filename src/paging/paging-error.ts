@@ -8,6 +8,7 @@ export type PagingErrorCode =
   | 'second-stage'
   | 'contended'
   | 'taken'
+  | 'not-mapped'
   | 'restricted'
   | 'malformed'
   | 'no-frames';

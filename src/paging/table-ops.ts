@@ -54,7 +54,7 @@ export interface TableReadOps<TableAddr> {
 }
 
 /**
- * Both sides: what {@link map} builds on. Nobody else may write the tables while it works.
+ * Both sides: what {@link map}, {@link unmap}, {@link protect} and {@link merge} work on. Nobody else may write the tables while it works.
  *
  * @example
  * ```ts
@@ -72,10 +72,18 @@ export interface TableReadOps<TableAddr> {
 export interface TableOps<TableAddr> extends TableReadOps<TableAddr> {
   /** Stores an entry as one write of `size` bytes. */
   writeEntry(addr: TableAddr, entry: bigint, size: 4 | 8): void;
-  /** A zeroed table of 4 KiB, aligned to 4 KiB; `undefined` where there is none left. */
-  allocTable(): TableAddr | undefined;
+  /**
+   * A zeroed table of `size` bytes, aligned to its size; `undefined` where there is none left. The size is 4 KiB but for
+   * AArch64's larger granules and the roots of RISC-V's guest stages.
+   */
+  allocTable(size: number): TableAddr | undefined;
   /** Takes back a table that {@link TableOps.allocTable} gave and nothing points to. */
   freeTable(table: TableAddr): void;
+  /**
+   * Whether a table is one that {@link TableOps.allocTable} gave. Without it every table is taken for one. Tables that are
+   * not are left alone when they are no longer needed.
+   */
+  ownsTable?(table: TableAddr): boolean;
   /** Makes another table the root. */
   updateRoot(root: TableAddr): void;
 }

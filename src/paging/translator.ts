@@ -1,47 +1,22 @@
-import type { GuestMemory } from '../core/index.ts';
 import { ACCESS_CODES, accessCode, accessFacts, type PageAccess, WRITE_ACCESS } from './access.ts';
 import { halvesOfAddress, splitAddress } from './address-halves.ts';
 import type { AddressTranslator, WalkedPage } from './address-translator.ts';
 import type { AccessFacts, SecondStageAccess } from './architecture.ts';
 import { physical } from './bits.ts';
 import { CompiledFormat } from './compiled-format.ts';
-import type { PagingControls } from './controls.ts';
-import { type EntryReader, entryHalves, OpsEntryReader } from './entry-reader.ts';
+import { type EntryReader, entryHalves } from './entry-reader.ts';
 import type { FaultReason } from './fault-reason.ts';
 import type { PagingFormat } from './format.ts';
-import { GuestTables } from './guest-tables.ts';
 import { type Level, LOWER, MIDDLE_WORD, UPPER, UPPER_WORD } from './level.ts';
 import type { WalkSource } from './mapping-cursor.ts';
 import { Marker } from './marker.ts';
 import { PagingError } from './paging-error.ts';
 import { rightsOf } from './rights.ts';
-import type { TableReadOps } from './table-ops.ts';
 import type { OneStageTranslation } from './translation.ts';
+import { readerFor, type TranslatorInit } from './translator-init.ts';
 import { ACCESS_FLAG, LEAF, RIGHTS, reasonOf, SPECIAL_LEAF, TABLE } from './verdict.ts';
 import { WalkFault } from './walk-fault.ts';
 import { isGlobal, leafOfWalk, reportWalk, rightsOfWalk, type WalkTrace } from './walk-report.ts';
-
-/** Tables in guest memory: `root` is the root register (CR3) as the processor holds it, flags and PCID included. */
-export interface MemoryTranslatorInit {
-  readonly memory: GuestMemory;
-  readonly format: PagingFormat;
-  readonly root: bigint | number;
-  readonly controls?: PagingControls;
-}
-
-/** Tables wherever a {@link TableReadOps} reaches them; the root is what it says. */
-export interface TablesTranslatorInit<TableAddr> {
-  readonly tables: TableReadOps<TableAddr>;
-  readonly format: PagingFormat;
-  readonly controls?: PagingControls;
-}
-
-/** Entries as something else of this room reads them. */
-export interface ReaderTranslatorInit {
-  readonly reader: EntryReader;
-  readonly format: PagingFormat;
-  readonly controls?: PagingControls;
-}
 
 /** On whose behalf a second stage is asked; its fault codes tell. */
 export interface Asked {
@@ -123,7 +98,7 @@ export class Translator<TableAddr = number> implements AddressTranslator {
   private readonly trace: WalkTrace;
 
   /** @throws PagingError `invalid` where a control or the root is out of range */
-  constructor(init: MemoryTranslatorInit | TablesTranslatorInit<TableAddr> | ReaderTranslatorInit) {
+  constructor(init: TranslatorInit<TableAddr>) {
     const compiled = new CompiledFormat(init.format, init.controls);
     const { marks } = init.format;
     const marking = compiled.controls['accessedDirty'];
@@ -400,22 +375,3 @@ export class Translator<TableAddr = number> implements AddressTranslator {
 
 /** Somebody who changes an entry between every look and every mark is not a guest that wants to get on. */
 const MOST_ATTEMPTS = 1000;
-
-function readerFor<TableAddr>(
-  init: MemoryTranslatorInit | TablesTranslatorInit<TableAddr> | ReaderTranslatorInit,
-  compiled: CompiledFormat,
-): EntryReader {
-  const { entrySize } = compiled.format;
-  if ('reader' in init) return init.reader;
-  if ('tables' in init) {
-    const { tables } = init;
-    return tables instanceof GuestTables
-      ? tables.entryReader(entrySize)
-      : new OpsEntryReader(tables, entrySize);
-  }
-  // SDM 3A, 2.5: CR3 holds flags or the PCID below the address, and LAM bits above it.
-  splitAddress(BigInt(init.root));
-  const [lo = 0, hi = 0] = halvesOfAddress;
-  const root = physical(lo & compiled.rootLo, hi & compiled.rootHi);
-  return new GuestTables(init.memory, { root }).entryReader(entrySize);
-}

@@ -84,6 +84,7 @@ describe('map', () => {
     assert.deepEqual(map(tables, { format: X86_4LEVEL, gva: 0x20_0000n, gpa: 0x1000, length: 0x20_0000 }), {
       leaves: 512,
       tables: 3,
+      invalidations: [],
       reloadRoot: false,
     });
     assert.equal(

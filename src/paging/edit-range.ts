@@ -1,0 +1,46 @@
+import { hex } from '../core/index.ts';
+import type { CompiledFormat } from './compiled-format.ts';
+import type { PagingControls } from './controls.ts';
+import type { PagingFormat } from './format.ts';
+import type { Invalidation } from './invalidation.ts';
+import { PagingError, type PagingErrorCode } from './paging-error.ts';
+import { isCanonical, pageOf, upperHalf } from './virtual-range.ts';
+
+/** A range of virtual addresses whose mapping is to change. Address and length are multiples of the smallest page. */
+export interface EditRange {
+  readonly format: PagingFormat;
+  readonly controls?: PagingControls;
+  readonly gva: bigint;
+  /** Bytes. */
+  readonly length: number;
+  /**
+   * Called before tables are given back, and, on architectures that want a leaf broken before another is made (AArch64),
+   * while it is: invalidate these there, and the hardware never sees both. Without it, do so with the list that is returned.
+   */
+  readonly invalidate?: (what: readonly Invalidation[]) => void;
+}
+
+/** A range as page numbers, both inclusive. */
+export interface PageSpan {
+  readonly first: number;
+  readonly last: number;
+}
+
+/** Checks a range, and answers it as page numbers. `subject` begins the message: `Cannot unmap`. */
+export function checkRange(compiled: CompiledFormat, range: EditRange, subject: string): PageSpan {
+  const { format } = compiled;
+  const { gva, length } = range;
+  const { granule } = compiled;
+  const fail = (code: PagingErrorCode, why: string): PagingError =>
+    new PagingError(code, `${subject}: ${why}`, { gva });
+  if (gva < 0n || gva >> 64n !== 0n) throw fail('invalid', 'wanted a virtual address of 64 bits');
+  if (!Number.isSafeInteger(length) || length <= 0)
+    throw fail('invalid', `current length ${length}, wanted at least a page`);
+  if (gva % BigInt(granule) !== 0n || length % granule !== 0)
+    throw fail('misaligned', `wanted addresses and a length that are multiples of ${hex(granule)}`);
+  const first = pageOf(format, gva);
+  const end = first < upperHalf(format) ? upperHalf(format) : upperHalf(format) * 2;
+  if (!isCanonical(format, gva) || length / 4096 > end - first)
+    throw fail('not-canonical', `wanted a range within ${format.addressBits}-bit addresses`);
+  return { first, last: first + length / 4096 - 1 };
+}

@@ -1,0 +1,178 @@
+import { hex } from '../core/index.ts';
+import { CompiledFormat } from './compiled-format.ts';
+import { checkRange, type EditRange, type PageSpan } from './edit-range.ts';
+import { decodeLeaf, type LeafAttributes, leafAddress, residue } from './entry-codec.ts';
+import type { Invalidation } from './invalidation.ts';
+import type { Level } from './level.ts';
+import { EXECUTE, RIGHT_BITS, type RightName, SUPERVISOR_EXECUTE } from './rights.ts';
+import { type EntrySlot, TableEditor } from './table-editor.ts';
+import type { TableOps } from './table-ops.ts';
+import { LEAF, NOT_PRESENT, TABLE } from './verdict.ts';
+
+/** What {@link protect} is to change. What is absent stays as it is. */
+export interface ProtectRequest extends EditRange {
+  /** Only where the format can deny reading: EPT, RISC-V, second stages of AArch64. */
+  readonly read?: boolean;
+  readonly write?: boolean;
+  readonly execute?: boolean;
+  readonly user?: boolean;
+  readonly global?: boolean;
+  /** As the format has it: see `MappedTranslation.memoryType`. */
+  readonly memoryType?: number;
+  /** 0 to 15, where the format has keys. */
+  readonly protectionKey?: number;
+  readonly accessed?: boolean;
+  readonly dirty?: boolean;
+}
+
+/** What {@link protect} did. */
+export interface ProtectResult {
+  /** Leaves written. */
+  readonly leaves: number;
+  /** Tables allocated, to split pages that the range cuts. */
+  readonly tables: number;
+  /** What has to go from the hardware's caches. */
+  readonly invalidations: readonly Invalidation[];
+  readonly reloadRoot: boolean;
+}
+
+/**
+ * Changes what is allowed on a range of virtual addresses, or another attribute of its pages. A large page that the range
+ * cuts is split.
+ *
+ * All or nothing: where anything stands in the way the tables are as they were.
+ *
+ * @throws PagingError
+ * - `invalid`, `misaligned`, `not-canonical`: the range is none of this format, or it cannot express what is asked
+ * - `not-mapped`: a page of the range is not mapped
+ * - `restricted`: a table entry above the range does not allow what is asked
+ * - `malformed`: an existing table entry has reserved bits set
+ * - `table-unreadable`: an existing table cannot be read
+ * - `no-frames`: there are not enough frames to split a page
+ *
+ * @example
+ * ```ts
+ * import assert from 'node:assert/strict';
+ * import { BufferTables, createRoot, map, protect, Translator, X86_4LEVEL } from 'guestmem/paging';
+ *
+ * const tables = new BufferTables(new Uint8Array(0x8000), 0x1000);
+ * createRoot(tables, X86_4LEVEL);
+ * map(tables, { format: X86_4LEVEL, gva: 0n, gpa: 0, length: 0x4000, write: true });
+ * const { leaves, invalidations } = protect(tables, { format: X86_4LEVEL, gva: 0x1000n, length: 0x2000, write: false });
+ * assert.equal(leaves, 2);
+ * assert.deepEqual(invalidations, [{ gva: 0x1000n, size: 0x2000, pageSize: 0x1000, why: 'changed', tables: false }]);
+ * assert.equal(new Translator({ tables, format: X86_4LEVEL }).translate(0x1000n, { kind: 'write' }).kind, 'page-fault');
+ * ```
+ */
+export function protect<TableAddr>(tables: TableOps<TableAddr>, request: ProtectRequest): ProtectResult {
+  const compiled = new CompiledFormat(request.format, request.controls);
+  const subject = `Cannot protect ${hex(request.length)} bytes at ${hex(request.gva)}`;
+  const span = checkRange(compiled, request, subject);
+  const editor = new TableEditor(tables, compiled, subject);
+  const protection = new Protection(editor, compiled, request, span);
+  const { freed: _, ...outcome } = editor.run(
+    () => protection.change(compiled.top, tables.rootTable(), true, 0, -1, 0),
+    request.invalidate,
+  );
+  return { leaves: protection.leaves, ...outcome };
+}
+
+const RIGHTS: readonly Exclude<RightName, 'supervisorExecute'>[] = ['read', 'write', 'execute', 'user'];
+
+/** One call of {@link protect}. */
+class Protection<TableAddr> {
+  leaves = 0;
+  private readonly editor: TableEditor<TableAddr>;
+  private readonly compiled: CompiledFormat;
+  private readonly request: ProtectRequest;
+  private readonly first: number;
+  private readonly last: number;
+  /** Rights to add and to take away, as codes. */
+  private readonly granted: number;
+  private readonly denied: number;
+
+  constructor(
+    editor: TableEditor<TableAddr>,
+    compiled: CompiledFormat,
+    request: ProtectRequest,
+    { first, last }: PageSpan,
+  ) {
+    this.editor = editor;
+    this.compiled = compiled;
+    this.request = request;
+    this.first = first;
+    this.last = last;
+    const code = (wanted: boolean): number => {
+      const named = RIGHTS.reduce(
+        (all, right) => (request[right] === wanted ? all | RIGHT_BITS[right] : all),
+        0,
+      );
+      return (named & EXECUTE) !== 0 ? named | SUPERVISOR_EXECUTE : named;
+    };
+    this.granted = compiled.expressible(code(true));
+    this.denied = code(false);
+    const inexpressible = this.denied & ~compiled.expressible(this.denied) & ~SUPERVISOR_EXECUTE;
+    if (inexpressible !== 0) {
+      const names = RIGHTS.filter((right) => (RIGHT_BITS[right] & inexpressible) !== 0);
+      throw editor.error('invalid', `${compiled.format.title} cannot deny: ${names.join(', ')}`, first);
+    }
+    this.denied = compiled.expressible(this.denied);
+    compiled.checkAttributes(request, (why) => editor.error('invalid', why, first));
+  }
+
+  change(level: Level, table: TableAddr, exists: boolean, base: number, andLo: number, orHi: number): void {
+    for (const slot of this.editor.slots(level, table, exists, base, this.first, this.last))
+      this.changeSlot(slot, andLo, orHi);
+  }
+
+  private changeSlot(slot: EntrySlot<TableAddr>, andLo: number, orHi: number): void {
+    const { editor, first, last } = this;
+    const { level, base, exists, verdict, lo, hi } = slot;
+    switch (verdict) {
+      case NOT_PRESENT:
+        throw editor.error('not-mapped', 'nothing is mapped there', Math.max(first, base));
+      case TABLE:
+        this.change(level.next, editor.below(slot), exists, base, andLo & (lo | level.noRights), orHi | hi);
+        return;
+      case LEAF:
+        if (base >= first && base + level.tableSpan - 1 <= last) this.changeLeaf(slot, andLo, orHi);
+        else this.change(level.next, editor.split(slot), false, base, andLo, orHi);
+        return;
+      default:
+        throw editor.unusable(slot);
+    }
+  }
+
+  private changeLeaf(slot: EntrySlot<TableAddr>, andLo: number, orHi: number): void {
+    const { editor, compiled, request } = this;
+    const { level, lo, hi, base } = slot;
+    const before = decodeLeaf(level, lo, hi);
+    const rights = (before.rights | this.granted) & ~this.denied;
+    if ((this.granted & ~compiled.inherited(andLo, orHi)) !== 0)
+      throw editor.error('restricted', 'a table above does not allow what is asked', base, level);
+    const flag = (wanted: boolean | undefined, otherwise: number): number =>
+      wanted === undefined ? otherwise : Number(wanted);
+    const after: LeafAttributes = {
+      rights,
+      memoryType: request.memoryType ?? before.memoryType,
+      global: flag(request.global, before.global),
+      accessed: flag(request.accessed, before.accessed),
+      dirty: flag(request.dirty, before.dirty),
+      protectionKey: request.protectionKey ?? before.protectionKey,
+    };
+    const gpa = leafAddress(level, lo, hi);
+    const entry = editor.encode(level, gpa, after, base, residue(level, lo, hi));
+    this.leaves++;
+    if (entry === ((BigInt(hi >>> 0) << 32n) | BigInt(lo >>> 0))) return;
+    const otherKind = after.memoryType !== before.memoryType;
+    const wider =
+      !otherKind &&
+      after.global === before.global &&
+      after.protectionKey === before.protectionKey &&
+      after.accessed >= before.accessed &&
+      after.dirty >= before.dirty &&
+      (before.rights & ~rights) === 0;
+    editor.write(slot, entry, otherKind && compiled.format.breakBeforeMake === true);
+    if (slot.exists) editor.invalidate(slot, wider ? 'widened' : 'changed', false);
+  }
+}

@@ -1,0 +1,247 @@
+import { hex } from '../core/index.ts';
+import { fromHalves, physical } from './bits.ts';
+import type { CompiledFormat } from './compiled-format.ts';
+import { decodeLeaf, encodeLeaf, type LeafAttributes, leafAddress, residue } from './entry-codec.ts';
+import type { Invalidation } from './invalidation.ts';
+import type { Level } from './level.ts';
+import { PagingError, type PagingErrorCode } from './paging-error.ts';
+import type { TableOps } from './table-ops.ts';
+import { LEAF, NOT_PRESENT, TABLE } from './verdict.ts';
+import { addressOf } from './virtual-range.ts';
+
+/** An entry of a table, and what it says. */
+export interface EntrySlot<TableAddr> {
+  readonly level: Level;
+  readonly address: TableAddr;
+  /** Whether its table was there before; else nothing points to it yet. */
+  readonly exists: boolean;
+  /** Page number of the first address that it covers. */
+  readonly base: number;
+  readonly lo: number;
+  readonly hi: number;
+  readonly verdict: number;
+}
+
+/** What an edit came to. */
+export interface EditOutcome {
+  readonly tables: number;
+  readonly freed: number;
+  readonly invalidations: readonly Invalidation[];
+  readonly reloadRoot: boolean;
+}
+
+/**
+ * One edit of translation tables, all or nothing: entries of tables that are in use are written at the end, when nothing
+ * can fail any more; new tables are filled before anything points to them, and tables that are no longer needed are given
+ * back after the last entry that led to them is gone.
+ */
+export class TableEditor<TableAddr> {
+  readonly compiled: CompiledFormat;
+  readonly tables: TableOps<TableAddr>;
+  /** Cannot map 4096 bytes at ...: how messages begin. */
+  private readonly subject: string;
+  private readonly created: TableAddr[] = [];
+  private readonly released: TableAddr[] = [];
+  private readonly writes: Map<
+    number,
+    { readonly address: TableAddr; readonly entry: bigint; broken: boolean }
+  > = new Map();
+  private readonly invalidations: Invalidation[] = [];
+  private reloadRoot = false;
+
+  constructor(tables: TableOps<TableAddr>, compiled: CompiledFormat, subject: string) {
+    this.tables = tables;
+    this.compiled = compiled;
+    this.subject = subject;
+  }
+
+  /**
+   * Runs an edit and then writes what it decided.
+   *
+   * @param invalidate - is told what to invalidate while the entries that must be broken first are, and before tables are
+   * given back
+   */
+  run(edit: () => void, invalidate: ((what: readonly Invalidation[]) => void) | undefined): EditOutcome {
+    try {
+      edit();
+    } catch (error) {
+      for (const table of this.created) this.tables.freeTable(table);
+      throw error;
+    }
+    const { entrySize } = this.compiled.format;
+    for (const { address, broken } of this.writes.values())
+      if (broken) this.tables.writeEntry(address, 0n, entrySize);
+    const breaks = [...this.writes.values()].some(({ broken }) => broken);
+    if (breaks) invalidate?.(this.invalidations);
+    for (const { address, entry } of this.writes.values()) this.tables.writeEntry(address, entry, entrySize);
+    if (!breaks && this.invalidations.length > 0) invalidate?.(this.invalidations);
+    let freed = 0;
+    for (const table of this.released) {
+      if (this.tables.ownsTable?.(table) === false) continue;
+      this.tables.freeTable(table);
+      freed++;
+    }
+    return {
+      tables: this.created.length,
+      freed,
+      invalidations: this.invalidations,
+      reloadRoot: this.reloadRoot,
+    };
+  }
+
+  /** The entries of one table that cover some of the pages from `first` to `last`. */
+  *slots(
+    level: Level,
+    table: TableAddr,
+    exists: boolean,
+    base: number,
+    first: number,
+    last: number,
+  ): Generator<EntrySlot<TableAddr>> {
+    const span = level.tableSpan;
+    const entries = 2 ** level.format.indexBits;
+    const from = Math.max(0, Math.floor((first - base) / span));
+    const to = Math.min(entries - 1, Math.floor((last - base) / span));
+    for (let index = from; index <= to; index++) yield this.slot(level, table, exists, base, index);
+  }
+
+  slot(level: Level, table: TableAddr, exists: boolean, base: number, index: number): EntrySlot<TableAddr> {
+    const { entrySize } = this.compiled.format;
+    const address = this.tables.entryAddr(table, index * entrySize);
+    const at = base + index * level.tableSpan;
+    const gpa = this.tables.toPhys(address);
+    const entry = this.writes.get(gpa)?.entry ?? this.tables.readEntry(address, entrySize);
+    if (entry === undefined) throw this.error('table-unreadable', 'it cannot be read', at, level, gpa);
+    const lo = Number(entry & 0xffff_ffffn) | 0;
+    const hi = Number(entry >> 32n) | 0;
+    return { level, address, exists, base: at, lo, hi, verdict: level.judge(lo, hi) };
+  }
+
+  /** The table that an entry points to. */
+  below({ lo, hi }: EntrySlot<TableAddr>): TableAddr {
+    const { tableAddress } = this.compiled;
+    return this.tables.fromPhys(physical(tableAddress.addressLo(lo), tableAddress.addressHi(lo, hi)));
+  }
+
+  /** Sets an entry: at once in a table that nothing points to, else at the end. */
+  write(slot: EntrySlot<TableAddr>, entry: bigint, broken = false): void {
+    const { address, exists } = slot;
+    if (!exists) {
+      this.tables.writeEntry(address, entry, this.compiled.format.entrySize);
+      return;
+    }
+    const gpa = this.tables.toPhys(address);
+    const first = this.writes.get(gpa)?.broken === true;
+    this.writes.set(gpa, { address, entry, broken: broken || first });
+    if (slot.level.format.loadedWithRoot === true) this.reloadRoot = true;
+  }
+
+  /** Notes that what the hardware may have cached of an entry has to go. */
+  invalidate(slot: EntrySlot<TableAddr>, why: Invalidation['why'], tables: boolean): void {
+    const { level, base } = slot;
+    const gva = addressOf(this.compiled.format, base);
+    const size = level.tableSpan * 4096;
+    const last = this.invalidations.at(-1);
+    if (
+      last !== undefined &&
+      last.why === why &&
+      last.tables === tables &&
+      last.pageSize === size &&
+      last.gva + BigInt(last.size) === gva
+    ) {
+      this.invalidations[this.invalidations.length - 1] = { ...last, size: last.size + size };
+    } else {
+      this.invalidations.push({ gva, size, pageSize: size, why, tables });
+    }
+  }
+
+  /** A new, empty table below an entry. The caller fills it, and then links it. */
+  create(base: number): TableAddr {
+    const { format, tableAddress, physicalBits } = this.compiled;
+    const table = this.tables.allocTable(format.tableSize);
+    if (table === undefined) {
+      throw this.error('no-frames', `no frame is left for a table, after ${this.created.length}`, base);
+    }
+    this.created.push(table);
+    const gpa = this.tables.toPhys(table);
+    const [gpaLo, gpaHi] = halves(gpa);
+    const lo = tableAddress.entryLo(gpaLo, gpaHi);
+    const hi = tableAddress.entryHi(gpaHi);
+    const kept = physical(tableAddress.addressLo(lo), tableAddress.addressHi(lo, hi));
+    if (kept !== gpa || gpa >= 2 ** physicalBits) {
+      throw this.error('invalid', `a table cannot be at ${hex(gpa)} in this format`, base);
+    }
+    return table;
+  }
+
+  /** Makes an entry point to a table through which everything is allowed. */
+  link(slot: EntrySlot<TableAddr>, table: TableAddr, broken = false): void {
+    const { newTable } = slot.level.format;
+    const { tableAddress } = this.compiled;
+    const [gpaLo, gpaHi] = halves(this.tables.toPhys(table));
+    const lo = newTable.lo | tableAddress.entryLo(gpaLo, gpaHi);
+    const hi = newTable.hi | tableAddress.entryHi(gpaHi);
+    this.write(slot, fromHalves(lo, hi), broken);
+  }
+
+  /** Gives a table back once nothing leads to it. */
+  release(table: TableAddr): void {
+    this.released.push(table);
+  }
+
+  /** A leaf, checked by reading it back: an address that the format has no bits for does not survive. */
+  encode(level: Level, gpa: number, attributes: LeafAttributes, base: number, rest = 0n): bigint {
+    const [gpaLo, gpaHi] = halves(gpa);
+    const { lo, hi } = encodeLeaf(level, gpaLo, gpaHi, attributes);
+    if (level.judge(lo, hi) !== LEAF || leafAddress(level, lo, hi) !== gpa) {
+      const why = `a page of ${hex(level.pageSize)} bytes cannot be at ${hex(gpa)}`;
+      throw this.error('invalid', why, base, level);
+    }
+    return fromHalves(lo, hi) | rest;
+  }
+
+  /** Replaces a leaf by a table of leaves that say the same; answers the table. */
+  split(slot: EntrySlot<TableAddr>): TableAddr {
+    const { level, lo, hi, base } = slot;
+    const below = level.next;
+    const table = this.create(base);
+    const attributes = decodeLeaf(level, lo, hi);
+    const rest = residue(level, lo, hi);
+    const gpa = leafAddress(level, lo, hi);
+    for (const child of this.slots(below, table, false, base, base, base + level.tableSpan - 1)) {
+      const part = gpa + (child.base - base) * 4096;
+      if (below.hasLeaves) this.write(child, this.encode(below, part, attributes, child.base, rest));
+      else throw this.error('restricted', `${below.format.entry} cannot be a leaf`, base, level);
+    }
+    this.invalidate(slot, 'resized', false);
+    this.link(slot, table, this.compiled.format.breakBeforeMake === true);
+    return table;
+  }
+
+  /** Whether nothing is left in a table, with everything that is about to be written. */
+  isEmpty(level: Level, table: TableAddr, base: number): boolean {
+    for (let index = 0; index < 2 ** level.format.indexBits; index++) {
+      if (this.slot(level, table, true, base, index).verdict !== NOT_PRESENT) return false;
+    }
+    return true;
+  }
+
+  /** The error for an entry that is neither what was hoped for nor something to go on with. */
+  unusable({ level, address, base, verdict }: EntrySlot<TableAddr>): PagingError {
+    const why = verdict === TABLE ? 'it points to a table' : 'it has reserved bits set';
+    return this.error('malformed', why, base, level, this.tables.toPhys(address));
+  }
+
+  error(code: PagingErrorCode, why: string, page: number, level?: Level, entryAddress?: number): PagingError {
+    const gva = addressOf(this.compiled.format, page);
+    const entry =
+      entryAddress === undefined ? '' : `${level?.format.entry ?? 'entry'} at ${hex(entryAddress)}: `;
+    const facts = { gva, level: level?.format.level, entryAddress };
+    return new PagingError(code, `${this.subject}, stopped at ${hex(gva)}: ${entry}${why}`, facts);
+  }
+}
+
+/** A physical address as two 32-bit halves. */
+function halves(gpa: number): [number, number] {
+  return [(gpa % 0x1_0000_0000) | 0, Math.floor(gpa / 0x1_0000_0000)];
+}

@@ -4,7 +4,8 @@ import type { IntegerType } from './layout.ts';
 import type { Region } from './region.ts';
 import { scratch } from './scratch.ts';
 
-type ReadModifyWrite = 'add' | 'sub' | 'and' | 'or' | 'xor' | 'exchange';
+/** One of `Atomics`' read-modify-write functions. */
+type Step = typeof Atomics.add;
 
 /**
  * Atomic operations on aligned integers of 1, 2, 4 or 8 bytes, sequentially consistent as the language's `Atomics`
@@ -18,56 +19,56 @@ export abstract class AtomicAccess extends BulkAccess {
   /** Reads atomically. */
   load<T extends number | bigint>(type: IntegerType<T>, gpa: number): T {
     const width = type.size;
-    const piece = this.atomicPiece(gpa, width, 'read', 'load');
+    const piece = this.home.holds(gpa, width) ? this.home : this.atomicPiece(gpa, width, 'read', 'load');
     const at = gpa - piece.start + piece.skew;
-    const bits = loadRaw(piece, at, width);
-    if (type.raw === true) return bits as T;
-    if (typeof bits === 'bigint') scratch.u64[0] = bits;
-    else scratch.u32[0] = bits;
-    return type.decode(scratch.view, 0);
+    return fromBits(type, loadRaw(piece, at, width));
   }
 
   /** Writes atomically. */
   store<T extends number | bigint>(type: IntegerType<T>, gpa: number, value: T): void {
     const width = type.size;
-    const piece = this.atomicPiece(gpa, width, 'write', 'store');
+    const piece = this.home.holdsWritable(gpa, width)
+      ? this.home
+      : this.atomicPiece(gpa, width, 'write', 'store');
     const at = gpa - piece.start + piece.skew;
-    type.encode(scratch.view, 0, value);
-    if (width === 4) Atomics.store(piece.u32, at / 4, scratch.u32[0] as number);
-    else if (width === 8) Atomics.store(piece.u64, at / 8, scratch.u64[0] as bigint);
-    else if (width === 2) Atomics.store(piece.u16, at / 2, scratch.u16[0] as number);
-    else Atomics.store(piece.u8, at - piece.skew, scratch.u8[0] as number);
+    const bits = toBits(type, value);
+    if (typeof bits === 'bigint') Atomics.store(piece.u64, at / 8, bits);
+    else if (width === 4) Atomics.store(piece.u32, at / 4, bits);
+    else if (width === 2) Atomics.store(piece.u16, at / 2, bits);
+    else Atomics.store(piece.u8, at - piece.skew, bits);
     piece.mark(gpa - piece.start, width);
   }
 
   /** Writes atomically and returns what was there. */
   exchange<T extends number | bigint>(type: IntegerType<T>, gpa: number, value: T): T {
-    return this.readModifyWrite('exchange', type, gpa, value);
+    return this.readModifyWrite(Atomics.exchange, 'exchange', type, gpa, value);
   }
 
   /** Adds, wrapping at the width, and returns what was there. */
   fetchAdd<T extends number | bigint>(type: IntegerType<T>, gpa: number, value: T): T {
-    return this.readModifyWrite('add', type, gpa, value);
+    if (!type.littleEndian && type.size > 1) throw this.noCarry(type, gpa, 'fetch and add');
+    return this.readModifyWrite(Atomics.add, 'fetch and add', type, gpa, value);
   }
 
   /** Subtracts, wrapping at the width, and returns what was there. */
   fetchSub<T extends number | bigint>(type: IntegerType<T>, gpa: number, value: T): T {
-    return this.readModifyWrite('sub', type, gpa, value);
+    if (!type.littleEndian && type.size > 1) throw this.noCarry(type, gpa, 'fetch and sub');
+    return this.readModifyWrite(Atomics.sub, 'fetch and sub', type, gpa, value);
   }
 
   /** Bitwise and; returns what was there. */
   fetchAnd<T extends number | bigint>(type: IntegerType<T>, gpa: number, value: T): T {
-    return this.readModifyWrite('and', type, gpa, value);
+    return this.readModifyWrite(Atomics.and, 'fetch and and', type, gpa, value);
   }
 
   /** Bitwise or; returns what was there. */
   fetchOr<T extends number | bigint>(type: IntegerType<T>, gpa: number, value: T): T {
-    return this.readModifyWrite('or', type, gpa, value);
+    return this.readModifyWrite(Atomics.or, 'fetch and or', type, gpa, value);
   }
 
   /** Bitwise exclusive or; returns what was there. */
   fetchXor<T extends number | bigint>(type: IntegerType<T>, gpa: number, value: T): T {
-    return this.readModifyWrite('xor', type, gpa, value);
+    return this.readModifyWrite(Atomics.xor, 'fetch and xor', type, gpa, value);
   }
 
   /**
@@ -76,19 +77,17 @@ export abstract class AtomicAccess extends BulkAccess {
    */
   compareExchange<T extends number | bigint>(type: IntegerType<T>, gpa: number, expected: T, desired: T): T {
     const width = type.size;
-    const piece = this.atomicPiece(gpa, width, 'write', COMPARE_EXCHANGE, true);
+    const piece = this.home.holdsWritable(gpa, width)
+      ? this.home
+      : this.atomicPiece(gpa, width, 'write', COMPARE_EXCHANGE, true);
     const offset = gpa - piece.start;
-    if (piece.direct(offset, width, 'write') === undefined) {
+    if (piece.fallback !== undefined && piece.direct(offset, width, 'write') === undefined) {
       return this.compareExchangeEncoded(type, gpa, expected, desired);
     }
-    type.encode(scratch.view, 0, expected);
-    const wanted = scratchBits(width);
-    type.encode(scratch.view, 0, desired);
-    const found = compareExchangeRaw(piece, offset + piece.skew, width, wanted, scratchBits(width));
+    const wanted = toBits(type, expected);
+    const found = compareExchangeRaw(piece, offset + piece.skew, width, wanted, toBits(type, desired));
     if (found === wanted) piece.mark(offset, width);
-    if (typeof found === 'bigint') scratch.u64[0] = found;
-    else scratch.u32[0] = found;
-    return type.decode(scratch.view, 0);
+    return fromBits(type, found);
   }
 
   /** {@link AtomicAccess.compareExchange} on a region of calls, which moves bytes. */
@@ -123,7 +122,7 @@ export abstract class AtomicAccess extends BulkAccess {
     }
     const piece = this.atomicPiece(gpa, width, 'write', operation, true);
     const offset = gpa - piece.start;
-    if (piece.direct(offset, width, 'write') === undefined) {
+    if (piece.fallback !== undefined && piece.direct(offset, width, 'write') === undefined) {
       const replaced = this.compareExchangeByCall(piece, gpa, current, next);
       if (replaced) piece.mark(offset, width);
       return replaced;
@@ -152,30 +151,28 @@ export abstract class AtomicAccess extends BulkAccess {
   }
 
   private readModifyWrite<T extends number | bigint>(
-    step: ReadModifyWrite,
+    step: Step,
+    operation: string,
     type: IntegerType<T>,
     gpa: number,
     value: T,
   ): T {
-    const operation = step === 'exchange' ? 'exchange' : `fetch and ${step}`;
-    if (!type.littleEndian && type.size > 1 && (step === 'add' || step === 'sub')) {
-      throw this.error('unsupported', `no processor carries from byte to byte in ${type.name}`, {
-        operation,
-        gpa,
-      });
-    }
-    const piece = this.atomicPiece(gpa, type.size, 'write', operation);
+    const width = type.size;
+    const piece = this.home.holdsWritable(gpa, width)
+      ? this.home
+      : this.atomicPiece(gpa, width, 'write', operation);
     const at = gpa - piece.start + piece.skew;
-    type.encode(scratch.view, 0, value);
-    if (type.size === 4) scratch.u32[0] = Atomics[step](piece.u32, at / 4, scratch.u32[0] as number);
-    else if (type.size === 8) scratch.u64[0] = Atomics[step](piece.u64, at / 8, scratch.u64[0] as bigint);
-    else if (type.size === 2) scratch.u16[0] = Atomics[step](piece.u16, at / 2, scratch.u16[0] as number);
-    else scratch.u8[0] = Atomics[step](piece.u8, at - piece.skew, scratch.u8[0] as number);
-    piece.mark(gpa - piece.start, type.size);
-    return type.decode(scratch.view, 0);
+    const bits = toBits(type, value);
+    let found: number | bigint;
+    if (typeof bits === 'bigint') found = step(piece.u64, at / 8, bits);
+    else if (width === 4) found = step(piece.u32, at / 4, bits);
+    else if (width === 2) found = step(piece.u16, at / 2, bits);
+    else found = step(piece.u8, at - piece.skew, bits);
+    piece.mark(gpa - piece.start, width);
+    return fromBits(type, found);
   }
 
-  /** The piece in which an aligned integer lies whole: by a quick look, as for scalars, or by settling it. */
+  /** The piece in which an aligned integer lies whole, where that is not `home`: by a quick look, or by settling it. */
   private atomicPiece(
     gpa: number,
     width: number,
@@ -183,8 +180,6 @@ export abstract class AtomicAccess extends BulkAccess {
     operation: string,
     callsToo = false,
   ): Region {
-    const { home } = this;
-    if (access === 'read' ? home.holds(gpa, width) : home.holdsWritable(gpa, width)) return home;
     const hint = this.hint(gpa);
     if (access === 'read' ? hint.holds(gpa, width) : hint.holdsWritable(gpa, width)) return hint;
     return this.settledPiece(gpa, width, access, operation, callsToo);
@@ -216,6 +211,10 @@ export abstract class AtomicAccess extends BulkAccess {
     return piece;
   }
 
+  private noCarry({ name }: { readonly name: string }, gpa: number, operation: string): GuestMemoryError {
+    return this.error('unsupported', `no processor carries from byte to byte in ${name}`, { operation, gpa });
+  }
+
   private unsupported(
     piece: Region,
     facts: { operation: string; gpa: number; length: number },
@@ -226,11 +225,30 @@ export abstract class AtomicAccess extends BulkAccess {
 
 const COMPARE_EXCHANGE = 'compare exchange';
 
-/** The first bytes of the scratch as one value: a number up to 4 bytes, a bigint for 8. */
-function scratchBits(width: number): number | bigint {
-  if (width === 8) return scratch.u64[0] as bigint;
-  if (width === 4) return scratch.u32[0] as number;
-  return (width === 2 ? scratch.u16[0] : scratch.u8[0]) as number;
+/** A value as the unsigned little-endian one of the same bytes: a number up to 4 bytes, a bigint for 8. */
+function toBits<T extends number | bigint>(type: IntegerType<T>, value: T): number | bigint {
+  if (type.raw !== true) return encodedBits(type, value);
+  if (type.size === 4) return (value as number) >>> 0;
+  if (type.size === 8) return BigInt.asUintN(64, value as bigint);
+  return (value as number) & (type.size === 2 ? 0xffff : 0xff);
+}
+
+function encodedBits<T extends number | bigint>(type: IntegerType<T>, value: T): number | bigint {
+  type.encode(scratch.view, 0, value);
+  if (type.size === 8) return scratch.u64[0] as bigint;
+  if (type.size === 4) return scratch.u32[0] as number;
+  return (type.size === 2 ? scratch.u16[0] : scratch.u8[0]) as number;
+}
+
+/** The way back. */
+function fromBits<T extends number | bigint>(type: IntegerType<T>, bits: number | bigint): T {
+  return type.raw === true ? (bits as T) : decodedBits(type, bits);
+}
+
+function decodedBits<T extends number | bigint>(type: IntegerType<T>, bits: number | bigint): T {
+  if (typeof bits === 'bigint') scratch.u64[0] = bits;
+  else scratch.u32[0] = bits;
+  return type.decode(scratch.view, 0);
 }
 
 /** Up to eight bytes as one little-endian value: a number up to 4 bytes, a bigint for 8. */
@@ -254,10 +272,10 @@ function compareExchangeRaw(
   expected: number | bigint,
   desired: number | bigint,
 ): number | bigint {
-  if (typeof expected === 'bigint' || typeof desired === 'bigint') {
-    return Atomics.compareExchange(piece.u64, at / 8, BigInt(expected), BigInt(desired));
-  }
-  if (width === 4) return Atomics.compareExchange(piece.u32, at / 4, expected, desired);
-  if (width === 2) return Atomics.compareExchange(piece.u16, at / 2, expected, desired);
-  return Atomics.compareExchange(piece.u8, at - piece.skew, expected, desired);
+  if (typeof expected === 'bigint')
+    return Atomics.compareExchange(piece.u64, at / 8, expected, desired as bigint);
+  const next = desired as number;
+  if (width === 4) return Atomics.compareExchange(piece.u32, at / 4, expected, next);
+  if (width === 2) return Atomics.compareExchange(piece.u16, at / 2, expected, next);
+  return Atomics.compareExchange(piece.u8, at - piece.skew, expected, next);
 }

@@ -57,6 +57,8 @@ export class Region {
   /** The one log that scalar writes mark on the quick road; offsets in it begin at `logOffset`. */
   readonly log: DirtyLog | undefined;
   readonly logOffset: number;
+  /** Whether there is any log at all. */
+  private readonly marked: boolean;
   /**
    * Bytes from a multiple of 8 to this region's first byte, in its buffer (from the first element of the views) or, of
    * calls, in its backing: 0 but where a region begins unaligned.
@@ -98,6 +100,7 @@ export class Region {
     this.u64 = elements(BigUint64Array, view);
     this.buffer = view.buffer;
     const [mark, second] = extras.marks;
+    this.marked = mark !== undefined;
     // A scalar on the quick road marks one page of one log.
     const logged =
       mark !== undefined && second === undefined && mark.log.pageSize >= 8 && mark.offset % 8 === 0;
@@ -224,6 +227,11 @@ export class Region {
 
   /** Notes that bytes were written, in every log. After the write, never before: a drain between the two would lose it. */
   mark(offset: number, length: number): void {
+    if (this.marked) this.markInLogs(offset, length);
+  }
+
+  /** Not in {@link Region.mark}, which the engine is to take into its callers: with this loop it is too long for that. */
+  private markInLogs(offset: number, length: number): void {
     if (this.log !== undefined) this.log.mark(this.logOffset + offset, length);
     else for (const { log, offset: base } of this.extras.marks) log.mark(base + offset, length);
   }

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
-import { GuestMemory, heap, shared } from '../../src/core/index.ts';
+import { GuestMemory, heap, shared, u16 } from '../../src/core/index.ts';
 
 // V8's heapUsed counts each object as it is made; Bun's does not, and the last test would say so.
 
@@ -61,6 +61,27 @@ const LOOPS: Readonly<Record<string, Loop>> = {
   writeU64Halves: (rounds) => {
     for (let i = 0; i < rounds; i++) memory.writeU64Halves(BASE + ((i & 0xfff) << 3), i, i);
     return 0;
+  },
+  load: (rounds) => {
+    let sum = 0;
+    for (let i = 0; i < rounds; i++) sum = (sum + memory.load(u16, BASE + ((i & 0xfff) << 3))) | 0;
+    return sum;
+  },
+  store: (rounds) => {
+    for (let i = 0; i < rounds; i++) memory.store(u16, BASE + ((i & 0xfff) << 3), i);
+    return 0;
+  },
+  fetchAdd: (rounds) => {
+    let sum = 0;
+    for (let i = 0; i < rounds; i++) sum = (sum + memory.fetchAdd(u16, BASE + ((i & 0xfff) << 3), 1)) | 0;
+    return sum;
+  },
+  compareExchange: (rounds) => {
+    let sum = 0;
+    for (let i = 0; i < rounds; i++) {
+      sum = (sum + memory.compareExchange(u16, BASE + ((i & 0xfff) << 3), 1, 2)) | 0;
+    }
+    return sum;
   },
 };
 

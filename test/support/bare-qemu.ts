@@ -15,8 +15,16 @@ export interface BareQemuOptions {
   readonly ram: RamBacking;
   /** MiB; default 64. */
   readonly mebibytes?: number;
+  /** Default `qemu-system-x86_64`. */
+  readonly program?: string;
+  /** Default `q35`. */
+  readonly machine?: string;
   /** For `-kernel`. */
   readonly kernel?: Uint8Array;
+  /** Code for the first processor to begin with, and where: of machines that begin in RAM. */
+  readonly start?: { readonly code: Uint8Array; readonly gpa: number };
+  /** Opens a socket for gdb beside the monitor. */
+  readonly gdb?: boolean;
   /** More of the command line. */
   readonly args?: readonly string[];
 }
@@ -26,13 +34,16 @@ export class BareQemu {
   readonly folder: string;
   /** The monitor; one client at a time. */
   readonly qmp: string;
+  /** For gdb, if it was asked for. */
+  readonly gdb: string;
   /** Behind the RAM, where it is `file`. */
   readonly ramFile: string;
 
-  private constructor(folder: string, options: BareQemuOptions, kernel: readonly string[]) {
+  private constructor(folder: string, options: BareQemuOptions) {
     const size = options.mebibytes ?? 64;
     this.folder = folder;
     this.qmp = join(folder, 'qmp.sock');
+    this.gdb = join(folder, 'gdb.sock');
     this.ramFile = join(folder, 'ram');
     const backend = {
       memfd: [
@@ -49,10 +60,10 @@ export class BareQemu {
       ],
       private: [],
     }[options.ram];
-    this.child = new Child('qemu-system-x86_64', [
+    this.child = new Child(options.program ?? 'qemu-system-x86_64', [
       ...[
         '-machine',
-        'q35',
+        options.machine ?? 'q35',
         '-accel',
         'tcg',
         '-m',
@@ -63,8 +74,15 @@ export class BareQemu {
         'none',
       ],
       ...['-qmp', `unix:${this.qmp},server=on,wait=off`],
+      ...(options.gdb === true ? ['-gdb', `unix:${this.gdb},server=on,wait=off`] : []),
       ...backend,
-      ...kernel,
+      ...(options.kernel === undefined ? [] : ['-kernel', join(folder, 'kernel')]),
+      ...(options.start === undefined
+        ? []
+        : [
+            '-device',
+            `loader,file=${join(folder, 'start')},addr=${options.start.gpa},cpu-num=0,force-raw=on`,
+          ]),
       ...(options.args ?? []),
     ]);
   }
@@ -72,9 +90,9 @@ export class BareQemu {
   /** Starts it and waits for its monitor. */
   static async start(options: BareQemuOptions): Promise<BareQemu> {
     const folder = await mkdtemp(join(tmpdir(), 'bare-qemu-'));
-    const kernel = join(folder, 'kernel');
-    if (options.kernel !== undefined) await writeFile(kernel, options.kernel);
-    const qemu = new BareQemu(folder, options, options.kernel === undefined ? [] : ['-kernel', kernel]);
+    if (options.kernel !== undefined) await writeFile(join(folder, 'kernel'), options.kernel);
+    if (options.start !== undefined) await writeFile(join(folder, 'start'), options.start.code);
+    const qemu = new BareQemu(folder, options);
     try {
       await until(() => qemu.#listens(), `QEMU to open its monitor`);
       return qemu;

@@ -17,6 +17,7 @@ import {
 } from '../../src/core/index.ts';
 import { byteByByte, ScatteredRuns, TableWalk } from './indirect-memories.ts';
 import { scatteredIommu } from './iommu-memories.ts';
+import { virtualCalls } from './virtual-memories.ts';
 import { newWasmMemory } from './wasm-memory.ts';
 
 /** A memory and the stretch of it that a suite may write: `length` zeroed, writable bytes from `start` on. */
@@ -277,6 +278,7 @@ export const KINDS: readonly MemoryKind[] = [
       seams: runs.seams.map((seam) => seam - 0x4000),
     };
   }),
+  called('virtual memory behind calls', () => one(virtualCalls(SIZE))),
   called('IOMMU view', () => {
     const { view, seams } = scatteredIommu(0x1000, SIZE, { onMiss: false });
     return { memory: view.memory(), seams, lends: () => true };

@@ -27,6 +27,10 @@ export class CompiledFormat {
   readonly rootLo: number;
   readonly rootHi: number;
   readonly tableAddress: FieldMover;
+  /** Bits 31:0 of an entry that tables hand down to everything below them. */
+  readonly inheritedLo: number;
+  /** Bits 63:32 of a leaf's address that are too many, where only an access finds it out; else 0. */
+  readonly lateWidthHi: number;
   /** Bits of the address in an entry that points to a table, where they stand where they belong. */
   readonly tableAddressLo: number;
   readonly tableAddressHi: number;
@@ -68,6 +72,10 @@ export class CompiledFormat {
     this.controls = resolved;
     this.physicalBits = Math.min(format.physicalBits, architecture.physicalBits(resolved));
     this.granule = 2 ** (format.levels.at(-1)?.indexBit ?? 12);
+    this.inheritedLo = format.attributes
+      .filter(({ inherited }) => inherited === true)
+      .reduce((mask, { from, bits }) => mask | ((2 ** bits - 1) << from), 0);
+    this.lateWidthHi = format.lateWidth === true ? -(2 ** (this.physicalBits - 32)) | 0 : 0;
     this.top = linkLevels(format, resolved);
     this.rootLo = format.root.lo | 0;
     this.rootHi = format.root.hi | 0;

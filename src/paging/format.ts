@@ -61,6 +61,8 @@ export interface AttributeField {
   readonly to?: number;
   /** A 0 in the entry is a 1 of the attribute. */
   readonly inverted?: true;
+  /** Tables have the bit as well, for everything below them. */
+  readonly inherited?: true;
 }
 
 /** How use leaves its marks in entries. */
@@ -146,6 +148,8 @@ export interface PagingFormat {
   readonly tableSize: number;
   /** Largest physical address width that entries of this format can hold; at most 53. */
   readonly physicalBits: number;
+  /** A leaf's address that is wider than physical addresses is no rule's, but an `address-size` fault after the rights. */
+  readonly lateWidth?: true;
   readonly rights: readonly RightField[];
   readonly attributes: readonly AttributeField[];
   /** A leaf in use has to be made invalid before one of another size, address or kind takes its place (AArch64). */

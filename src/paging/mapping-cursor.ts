@@ -35,6 +35,8 @@ interface Frame {
   /** What the entries above leave: the AND of their lower halves, and the OR of the upper ones. */
   andLo: number;
   orHi: number;
+  /** Bits of lower halves that hold for everything below. */
+  handedDown: number;
   /** Every entry can be read; otherwise each is asked for before. */
   whole: boolean;
   index: number;
@@ -68,7 +70,7 @@ export class MappingCursor implements IterableIterator<MappingRecord> {
     reader.begin();
     const rootLo = (reader.root[0] ?? 0) & compiled.rootLo;
     const rootHi = (reader.root[1] ?? 0) & compiled.rootHi;
-    if (options.first <= options.last) this.enter(0, rootLo, rootHi, 0, -1, 0);
+    if (options.first <= options.last) this.enter(0, rootLo, rootHi, 0, -1, 0, 0);
   }
 
   [Symbol.iterator](): IterableIterator<MappingRecord> {
@@ -107,7 +109,16 @@ export class MappingCursor implements IterableIterator<MappingRecord> {
       !(frame.whole || reader.covers(entryAt, tableHi, compiled.format.entrySize)) ||
       !reader.load(entryAt, tableHi)
     ) {
-      this.add('table-unreadable', level, frame, page, physical(entryAt, tableHi), 0, 0, 0);
+      this.add(
+        'table-unreadable',
+        level,
+        page,
+        this.pagesLeft(frame, page),
+        physical(entryAt, tableHi),
+        0,
+        0,
+        0,
+      );
       return;
     }
     const lo = (entryHalves[0] as number) | 0;
@@ -122,29 +133,47 @@ export class MappingCursor implements IterableIterator<MappingRecord> {
         const andLo = frame.andLo & (lo | level.noRights);
         const { tableAddress } = compiled;
         const address = tableAddress.addressLo(lo);
-        this.descend(level.next, address, tableAddress.addressHi(lo, hi), base, page, andLo, frame.orHi | hi);
+        const addressHi = tableAddress.addressHi(lo, hi);
+        const handedDown = frame.handedDown | (lo & compiled.inheritedLo);
+        this.descend(level.next, address, addressHi, base, page, andLo, frame.orHi | hi, handedDown);
         return;
       }
       case LEAF:
-        this.addLeaf(level, frame, page, lo, hi);
+        this.addLeaf(level, frame, page, entryAt, lo, hi);
         return;
       case SPECIAL_LEAF:
-        this.addLeaf(level.special, frame, page, lo, hi);
+        this.addLeaf(level.special, frame, page, entryAt, lo, hi);
         return;
       case NOT_PRESENT:
         // A gap: the range before it is complete, and need not wait for the next one.
         this.flush();
         return;
       default:
-        this.add('reserved', level, frame, page, physical(entryAt, tableHi), 0, 0, 0);
+        this.add('reserved', level, page, this.pagesLeft(frame, page), physical(entryAt, tableHi), 0, 0, 0);
     }
   }
 
-  /** A leaf's page may be larger than what its entry covers (RISC-V's Svnapot). */
-  private addLeaf(level: Level, frame: Frame, page: number, lo: number, hi: number): void {
-    const rights = this.compiled.rights(frame.andLo, frame.orHi, lo, hi);
-    const offset = (page % (level.pageSize / 4096)) * 4096;
-    this.add('mapped', level, frame, page, leafAddress(level, lo, hi) + offset, rights, lo, hi);
+  /**
+   * A leaf's page may be larger than what its entry covers (RISC-V's Svnapot), and may reach beyond physical addresses: of
+   * that part every access faults.
+   */
+  private addLeaf(
+    level: Level,
+    frame: Frame,
+    page: number,
+    entryAt: number,
+    entryLo: number,
+    hi: number,
+  ): void {
+    const { compiled } = this;
+    const lo = entryLo | frame.handedDown;
+    const rights = compiled.rights(frame.andLo, frame.orHi, lo, hi);
+    const address = leafAddress(level, lo, hi) + (page % (level.pageSize / 4096)) * 4096;
+    const count = this.pagesLeft(frame, page);
+    const good = Math.min(count, Math.max(0, 2 ** compiled.physicalBits - address) / 4096);
+    if (good > 0) this.add('mapped', level, page, good, address, rights, lo, hi);
+    if (good < count)
+      this.add('reserved', level, page + good, count - good, physical(entryAt, frame.tableHi), 0, 0, 0);
   }
 
   /** Goes into a table, or notes that it was listed before. `page` is the first one that was asked for. */
@@ -156,13 +185,15 @@ export class MappingCursor implements IterableIterator<MappingRecord> {
     page: number,
     andLo: number,
     orHi: number,
+    handedDown: number,
   ): void {
     const { options, compiled } = this;
     const table = physical(tableLo, tableHi);
     const end = base + (this.frames[this.depth] as Frame).span - 1;
     if (!options.expandAliases) {
-      // A frame number has at most 41 bits: the three fit in a number.
-      const key = (table / 4096) * 256 + (this.depth + 1) * 32 + compiled.inherited(andLo, orHi);
+      // A frame number has at most 41 bits: the four fit in a number.
+      const fromAbove = compiled.inherited(andLo, orHi) * 2 + (handedDown === 0 ? 0 : 1);
+      const key = (table / 4096) * 512 + (this.depth + 1) * 64 + fromAbove;
       const listed = this.seen.get(key);
       if (listed !== undefined) {
         const { format } = compiled;
@@ -180,7 +211,7 @@ export class MappingCursor implements IterableIterator<MappingRecord> {
       // Only what is listed from end to end can be referred to. At most two tables of each level are not.
       if (base >= options.first && end <= options.last) this.seen.set(key, base);
     }
-    this.enter(this.depth + 1, tableLo, tableHi, base, andLo, orHi);
+    this.enter(this.depth + 1, tableLo, tableHi, base, andLo, orHi, handedDown);
   }
 
   private enter(
@@ -190,6 +221,7 @@ export class MappingCursor implements IterableIterator<MappingRecord> {
     base: number,
     andLo: number,
     orHi: number,
+    handedDown: number,
   ): void {
     const frame = this.frames[depth] as Frame;
     const { first, last } = this.options;
@@ -200,6 +232,7 @@ export class MappingCursor implements IterableIterator<MappingRecord> {
     frame.tableHi = tableHi;
     frame.andLo = andLo;
     frame.orHi = orHi;
+    frame.handedDown = handedDown;
     frame.index = Math.max(0, Math.floor((first - base) / frame.span));
     frame.lastIndex = Math.min(entries - 1, Math.floor((last - base) / frame.span));
     frame.whole = this.reader.covers(tableLo, tableHi, entries * this.compiled.format.entrySize);
@@ -208,20 +241,22 @@ export class MappingCursor implements IterableIterator<MappingRecord> {
   private add(
     kind: RangeKind,
     level: Level,
-    frame: Frame,
     page: number,
+    count: number,
     address: number,
     rights: number,
     lo: number,
     hi: number,
   ): void {
-    const { span, base, index } = frame;
-    // The frame has moved on to the entry after this one.
-    const count = Math.min(base + index * span - 1, this.options.last) - page + 1;
     const joins = this.options.coalesce || kind === 'table-unreadable';
     if (joins && this.open?.join(kind, level, page, count, address, rights, lo, hi) === true) return;
     this.flush();
     this.open = new OpenRange(this.compiled, kind, level, page, count, address, rights, lo, hi);
+  }
+
+  /** How many pages of those asked for an entry covers from `page` on; the frame has moved on to the next entry. */
+  private pagesLeft({ span, base, index }: Frame, page: number): number {
+    return Math.min(base + index * span - 1, this.options.last) - page + 1;
   }
 
   /** Completes the range that was growing. */
@@ -244,6 +279,7 @@ function makeFrames(compiled: CompiledFormat): Frame[] {
       tableHi: 0,
       andLo: -1,
       orHi: 0,
+      handedDown: 0,
       whole: false,
       index: 0,
       lastIndex: -1,

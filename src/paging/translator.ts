@@ -14,7 +14,7 @@ import { PagingError } from './paging-error.ts';
 import { rightsOf } from './rights.ts';
 import type { OneStageTranslation } from './translation.ts';
 import { readerFor, type TranslatorInit } from './translator-init.ts';
-import { ACCESS_FLAG, LEAF, RIGHTS, reasonOf, SPECIAL_LEAF, TABLE } from './verdict.ts';
+import { ACCESS_FLAG, ADDRESS_SIZE, LEAF, RIGHTS, reasonOf, SPECIAL_LEAF, TABLE } from './verdict.ts';
 import { WalkFault } from './walk-fault.ts';
 import { isGlobal, leafOfWalk, reportWalk, rightsOfWalk, type WalkTrace } from './walk-report.ts';
 
@@ -210,6 +210,8 @@ export class Translator<TableAddr = number> implements AddressTranslator {
     if (this.plain === 0) {
       pageHi = level.leafAddress.addressHi(entryLo, entryHi) | (hi & level.pageMaskHi);
       pageLo = level.leafAddress.addressLo(entryLo);
+      if ((pageHi & compiled.lateWidthHi) !== 0)
+        return this.stop(ADDRESS_SIZE, level, tableLo, tableHi, lo, hi, access, rights);
     }
     pageLo |= lo & level.pageMask;
     this.reads = (level.slot >> 1) + 1;

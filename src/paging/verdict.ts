@@ -31,5 +31,6 @@ export function reasonOf(verdict: number): FaultReason {
 }
 
 export const NOT_PRESENT: number = verdictOf('not-present');
+export const ADDRESS_SIZE: number = verdictOf('address-size');
 export const RIGHTS: number = verdictOf('rights');
 export const ACCESS_FLAG: number = verdictOf('access-flag');

@@ -65,9 +65,11 @@ function reportMapped(trace: WalkTrace, gva: bigint, gpa: number): MappedTransla
   };
 }
 
-/** Whether a page stays in a TLB when the root changes: its leaf says so, and global pages are in force. */
+/** Whether a page stays in a TLB when the root changes: its leaf or a table says so, and global pages are in force. */
 export function isGlobal({ compiled, entries }: WalkTrace, leaf: Level): boolean {
-  const { global } = decodeLeaf(leaf, entries[leaf.slot] ?? 0, entries[leaf.slot + 1] ?? 0);
+  let handedDown = 0;
+  for (let slot = 0; slot < leaf.slot; slot += 2) handedDown |= (entries[slot] ?? 0) & compiled.inheritedLo;
+  const { global } = decodeLeaf(leaf, (entries[leaf.slot] ?? 0) | handedDown, entries[leaf.slot + 1] ?? 0);
   return global !== 0 && compiled.format.architecture.global(compiled.controls);
 }
 

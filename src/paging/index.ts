@@ -47,6 +47,25 @@ export { NPT_4LEVEL, NPT_5LEVEL } from './npt-formats.ts';
 export { isPagingError, PagingError, type PagingErrorCode, type PagingErrorFacts } from './paging-error.ts';
 export { type ProtectRequest, type ProtectResult, protect } from './protect.ts';
 export { formatRights, type RightName, type Rights } from './rights.ts';
+export type { RiscvControls, RiscvGuestControls } from './riscv-controls.ts';
+export {
+  RISCV_FORMATS,
+  RISCV_SV32,
+  RISCV_SV32X4,
+  RISCV_SV39,
+  RISCV_SV39X4,
+  RISCV_SV48,
+  RISCV_SV48X4,
+  RISCV_SV57,
+  RISCV_SV57X4,
+} from './riscv-formats.ts';
+export {
+  type RiscvGuestRegisters,
+  type RiscvPagingMode,
+  type RiscvRegisters,
+  riscvGuestModeFromRegisters,
+  riscvModeFromRegisters,
+} from './riscv-registers.ts';
 export type { TableOps, TableReadOps } from './table-ops.ts';
 export { Tlb, type TlbFence, type TlbOptions, type TlbSwitch } from './tlb.ts';
 export type { TlbStage } from './tlb-space.ts';

@@ -1,4 +1,4 @@
-import type { AccessFacts, Architecture, FaultFacts } from './architecture.ts';
+import type { Architecture } from './architecture.ts';
 import type { RiscvControls, RiscvGuestControls } from './riscv-controls.ts';
 
 /** Exception codes by access (privileged specification, "scause"; the hypervisor extension's with "Trap Cause Codes"). */
@@ -43,15 +43,23 @@ export const RISCV: Architecture<Required<RiscvControls>> = {
 
 /**
  * G-stage: "Guest Physical Address Translation" takes every access for one of user mode, and ignores G. MXR is the
- * hypervisor's sstatus.MXR, and is for explicit loads only: a stage for reads of VS-stage tables wants it off.
+ * hypervisor's sstatus.MXR, and is for explicit loads only.
+ *
+ * Reads of VS-stage tables are implicit loads, and marks in them implicit stores; here `ac` tells them from explicit
+ * accesses. Whatever fails is reported as the access that began it all.
  */
 export const RISCV_GUEST: Architecture<Required<RiscvGuestControls>> = {
   ...HART,
   name: 'RISC-V G-stage',
   controls: CONTROLS,
-  allows: (rights, { kind }: AccessFacts, { mxr }) =>
-    rights.user && (rights[kind] || (kind === 'read' && mxr && rights.execute)),
-  faultCode: ({ reason, kind }: FaultFacts) =>
-    (reason === 'address-size' ? ACCESS_FAULT : GUEST_PAGE_FAULT)[kind],
+  allows: (rights, { kind, ac }, { mxr }) =>
+    rights.user && (rights[kind] || (kind === 'read' && mxr && !ac && rights.execute)),
+  faultCode: ({ reason, kind, original }) =>
+    (reason === 'address-size' ? ACCESS_FAULT : GUEST_PAGE_FAULT)[original?.kind ?? kind],
   global: () => false,
+  secondStage: () => ({
+    tableRead: { kind: 'read', ac: true },
+    tableWrite: { kind: 'write', ac: true },
+    userOf: () => true,
+  }),
 };

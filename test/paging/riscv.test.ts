@@ -212,6 +212,20 @@ describe('RISC-V tables, by hand', () => {
     assert.equal(at(0n), 'cause 13 at level 2: reserved');
   });
 
+  it('T3: bits 60:54 are reserved, but for 60:59 where Svrsw60t59b gives them to software', () => {
+    const reserved = (bit: bigint, controls?: RiscvControls): boolean =>
+      machine(RISCV_SV39, [[0x4000, (1n << bit) | pte(0n, RWXAD)]], controls)
+        .at(0n)
+        .endsWith('reserved');
+    const bits = [54n, 55n, 56n, 57n, 58n, 59n, 60n];
+    assert.deepEqual(
+      bits.map((bit) => reserved(bit)),
+      [true, true, true, true, true, true, true],
+    );
+    const software = bits.map((bit) => reserved(bit, { svrsw60t59b: true }));
+    assert.deepEqual(software, [true, true, true, true, true, false, false]);
+  });
+
   it('T1 T6: a table that is global makes everything below it global', () => {
     const { translator } = machine(RISCV_SV39, [
       [0x4000, pte(0x5000n, V | 0x20n)],

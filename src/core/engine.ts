@@ -1,7 +1,7 @@
 /** What is known of the engine. */
 
 /** The part of Node's Buffer that is used, where there is one. */
-export interface BufferMethods {
+interface BufferMethods {
   copy(this: Uint8Array, target: Uint8Array, targetStart: number, start: number, end: number): number;
   fill(this: Uint8Array, value: Uint8Array, start: number, end: number): Uint8Array;
 }

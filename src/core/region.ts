@@ -247,15 +247,18 @@ export class Region {
 
   /** The host bytes, or `undefined` where there are only calls; fresh ones where a WebAssembly.Memory has grown. */
   bytes(): Uint8Array | undefined {
-    if (!this.mapped) return undefined;
-    if (this.growing && this.window !== undefined && this.buffer !== this.window.memory.buffer) {
-      this.u8 = new Uint8Array(this.window.memory.buffer, this.window.offset, this.size);
-      this.u16 = elements(Uint16Array, this.u8);
-      this.u32 = elements(Uint32Array, this.u8);
-      this.u64 = elements(BigUint64Array, this.u8);
-      this.buffer = this.u8.buffer;
-    }
-    return this.u8;
+    if (this.growing) this.follow();
+    return this.mapped ? this.u8 : undefined;
+  }
+
+  /** Makes the views anew where the memory has grown, and their buffer is gone. */
+  private follow(): void {
+    if (this.window === undefined || this.buffer === this.window.memory.buffer) return;
+    this.u8 = new Uint8Array(this.window.memory.buffer, this.window.offset, this.size);
+    this.u16 = elements(Uint16Array, this.u8);
+    this.u32 = elements(Uint32Array, this.u8);
+    this.u64 = elements(BigUint64Array, this.u8);
+    this.buffer = this.u8.buffer;
   }
 
   /** One aligned element at `offset` from the start of the views into the scratch. */
@@ -329,7 +332,7 @@ export class Region {
     if (u8 === undefined)
       this.fallback?.read(this.backingOffset + offset, dest.subarray(destAt, destAt + length));
     else if (length > SMALL_COPY || !reads.read(this, offset, dest, destAt, length))
-      copyBytes(dest, destAt, u8, offset, length, this.shared);
+      copyBytes(dest, destAt, u8, offset, length, this.shared, this.shared && reads.apart(this, dest));
   }
 
   /** Copies bytes into the region. */
@@ -337,7 +340,7 @@ export class Region {
     const u8 = this.direct(offset, length, 'write');
     if (u8 === undefined) this.writeByCall(offset, src.subarray(srcAt, srcAt + length));
     else if (length > SMALL_COPY || !writes.write(this, offset, src, srcAt, length))
-      copyBytes(u8, offset, src, srcAt, length, this.shared);
+      copyBytes(u8, offset, src, srcAt, length, this.shared, this.shared && writes.apart(this, src));
     this.mark(offset, length);
   }
 

@@ -28,6 +28,11 @@ export class SmallCopies {
   private u64: BigUint64Array = new BigUint64Array(0);
   private misses = 0;
 
+  /** True where the region is known not to lie in a buffer of the caller's. */
+  apart(region: Region, bytes: Uint8Array): boolean {
+    return bytes === this.bytes ? region.buffer !== this.buffer : this.miss(bytes);
+  }
+
   /** Copies out of a region; answers false, and has done nothing, where that is better done otherwise. */
   read(from: Region, offset: number, dest: Uint8Array, at: number, length: number): boolean {
     if (dest !== this.bytes) return this.miss(dest);

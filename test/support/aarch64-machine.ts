@@ -84,15 +84,20 @@ export async function askAs(
   return expected;
 }
 
-/** What the naive reading of the specification says to a reader's reading. */
+/** What the naive reading of the specification says to a reader's reading; gva2gpa does not look at the access flag, as with HA. */
 export function oracleSays(
   memory: OracleMemory,
   { tcr, ttbr0, ttbr1, processor, words }: AArch64Registers,
   { gva, reader }: AArch64Expected,
 ): AArch64Result {
   const wxn = (words.sctlr >> 19n) % 2n === 1n;
-  return aarch64Stage1(memory, { tcr, ttbr0, ttbr1, wxn, pan: reader === 'EL1 with PAN', processor }, gva, {
-    kind: 'read',
-    user: reader === 'EL0',
-  });
+  return aarch64Stage1(
+    memory,
+    { tcr: { ...tcr, ha: true }, ttbr0, ttbr1, wxn, pan: reader === 'EL1 with PAN', processor },
+    gva,
+    {
+      kind: 'read',
+      user: reader === 'EL0',
+    },
+  );
 }

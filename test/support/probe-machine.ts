@@ -20,8 +20,10 @@ const MOST_ADDRESSES = (RESULTS - ADDRESSES) / 8;
 
 export interface ProbeProgram<Word extends string> {
   readonly code: Uint32Array;
-  /** Where RAM begins, and with it the program. */
+  /** Where RAM begins. */
   readonly ram: number;
+  /** Where the program stands, if not there. */
+  readonly at?: number;
   readonly mebibytes: number;
   /** The names of the words after the one that says whose turn it is. */
   readonly words: readonly Word[];
@@ -52,7 +54,7 @@ export class ProbeMachine<Word extends string> {
       mebibytes: program.mebibytes,
       program: program.program,
       machine: program.machine,
-      start: { code: new Uint8Array(program.code.buffer), gpa: program.ram },
+      start: { code: new Uint8Array(program.code.buffer), gpa: program.at ?? program.ram },
       gdb: true,
       args: ['-cpu', program.cpu],
     });
@@ -71,20 +73,20 @@ export class ProbeMachine<Word extends string> {
 
   /** Has the program set its registers and try the addresses. @returns one result after the other, a row for each address. */
   async run(words: Readonly<Record<Word, bigint>>, addresses: readonly bigint[]): Promise<bigint[][]> {
-    const { ram, results } = this.program;
+    const { ram, at = ram, results } = this.program;
     if (addresses.length > MOST_ADDRESSES) throw new Error('Cannot probe: too many addresses at once');
-    this.write(ram + ADDRESSES, new Uint8Array(BigUint64Array.from(addresses).buffer));
+    this.write(at + ADDRESSES, new Uint8Array(BigUint64Array.from(addresses).buffer));
     const mailbox = this.program.words.map((name) => words[name]);
-    this.write(ram + MAILBOX + 8, new Uint8Array(BigUint64Array.from(mailbox).buffer));
+    this.write(at + MAILBOX + 8, new Uint8Array(BigUint64Array.from(mailbox).buffer));
     const turn = BigUint64Array.of(1n);
-    this.write(ram + MAILBOX, new Uint8Array(turn.buffer));
+    this.write(at + MAILBOX, new Uint8Array(turn.buffer));
     const deadline = Date.now() + 120_000;
     for (; turn[0] !== 2n; await sleep(1)) {
       if (Date.now() > deadline) throw new Error('The program did not answer within two minutes');
-      readSync(this.file, turn, 0, 8, MAILBOX);
+      readSync(this.file, turn, 0, 8, at - ram + MAILBOX);
     }
     const found = new BigUint64Array(addresses.length * results);
-    readSync(this.file, found, 0, found.byteLength, RESULTS);
+    readSync(this.file, found, 0, found.byteLength, at - ram + RESULTS);
     return addresses.map((_, index) => [...found.subarray(index * results, (index + 1) * results)]);
   }
 

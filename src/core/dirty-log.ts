@@ -10,6 +10,9 @@ export interface SharedDirtyLog {
   readonly holds: Int32Array;
 }
 
+/** Marks of logs that other threads were given. */
+const handedOut = new WeakSet<Int32Array>();
+
 /**
  * Which pages of a range were written: a bit for each, set after the write, and a count of the writable views that
  * are out on each.
@@ -66,8 +69,23 @@ export class DirtyLog {
     return new DirtyLog({ size, pageSize, words, holds });
   }
 
-  /** The same log for another thread. */
+  /** The same log as another object, for who keeps the book and does not use the region. */
+  twin(): DirtyLog {
+    return new DirtyLog(this.state());
+  }
+
+  /** The same log for another thread, which may mark in it from now on. */
   share(): SharedDirtyLog {
+    handedOut.add(this.words);
+    return this.state();
+  }
+
+  /** True once {@link DirtyLog.share} was asked, of whichever object on these marks. */
+  get isHandedOut(): boolean {
+    return handedOut.has(this.words);
+  }
+
+  private state(): SharedDirtyLog {
     return { size: this.size, pageSize: this.pageSize, words: this.words, holds: this.holds };
   }
 

@@ -35,12 +35,12 @@ export interface DirtyRange {
 export class DirtyTracking {
   /** The memory whose writes are noted. */
   readonly memory: GuestMemory;
-  private readonly logs: readonly { readonly start: number; readonly log: DirtyLog }[];
+  private readonly books: DirtyBook[];
 
   /** Not for users: {@link trackDirty} makes them. */
-  constructor(memory: GuestMemory, logs: readonly { readonly start: number; readonly log: DirtyLog }[]) {
+  constructor(memory: GuestMemory, books: DirtyBook[]) {
     this.memory = memory;
-    this.logs = logs;
+    this.books = books;
   }
 
   /**
@@ -50,13 +50,29 @@ export class DirtyTracking {
    */
   drain(): DirtyRange[] {
     const found: DirtyRange[] = [];
-    for (const { start, log } of this.logs) {
+    // Judged before the logs are read: what was written until then is in this answer, and nothing comes after it.
+    const closed = this.books.filter(isClosed);
+    for (const { start, log } of this.books) {
       for (const offset of log.drain()) {
         found.push({ gpa: start + offset, length: Math.min(log.pageSize, log.size - offset) });
       }
     }
+    for (const book of closed) this.books.splice(this.books.indexOf(book), 1);
     return joined(found);
   }
+}
+
+/** The log of a region, and where the region lies. */
+export interface DirtyBook {
+  readonly start: number;
+  readonly log: DirtyLog;
+  /** The log's object that the region and its parts mark in; absent where it is not known how long that may go on. */
+  readonly inUse?: WeakRef<DirtyLog>;
+}
+
+/** True where nobody can write to the region any more: it was removed, and no map, view or lock has it. */
+function isClosed({ log, inUse }: DirtyBook): boolean {
+  return inUse !== undefined && inUse.deref() === undefined && !log.isHandedOut;
 }
 
 /**
@@ -82,14 +98,14 @@ export class DirtyTracking {
  * ```
  */
 export function trackDirty(memory: GuestMemory, options: DirtyTrackingOptions = {}): DirtyTracking {
-  const logs: { start: number; log: DirtyLog }[] = [];
+  const books: DirtyBook[] = [];
   const tracked = memory.derive((entry, origin) => {
     const shared = options.shared ?? entry.pieces.some((piece) => piece.shared);
     const log = DirtyLog.create(entry.region.size, { ...options, shared });
-    logs.push({ start: origin + entry.region.start, log });
+    books.push({ start: origin + entry.region.start, log: log.twin(), inUse: new WeakRef(log) });
     return withLog(entry, log);
   });
-  return new DirtyTracking(tracked, logs);
+  return new DirtyTracking(tracked, books);
 }
 
 /** By address, and what adjoins or overlaps as one: a region may stand where one that was removed had been. */

@@ -135,8 +135,13 @@ export class GuestMemory extends ViewAccess implements HostTranslator, GuestAddr
   }
 
   /** For functions of this package: a memory of regions that are made, sorted and apart. */
-  static fromEntries(entries: readonly MapEntry[], name: string, origin: number): GuestMemory {
-    return new GuestMemory(new MemoryMap(entries), name, origin);
+  static fromEntries(entries: readonly MapEntry[], name: string, origin: number, limit = 0): GuestMemory {
+    return new GuestMemory(new MemoryMap(entries, [], limit), name, origin);
+  }
+
+  /** For functions of this package: one past the last address; of a subrange its length, though it may end with a hole. */
+  get limit(): number {
+    return this.map.limit;
   }
 
   /** For functions of this package: the regions with the pieces they are made of. */
@@ -155,7 +160,11 @@ export class GuestMemory extends ViewAccess implements HostTranslator, GuestAddr
    * @throws GuestMemoryError `overlap`, `misaligned`, `invalid`, `too-large`
    */
   insertRegion(region: RegionInit): GuestMemory {
-    return new GuestMemory(this.map.insert(region, 'insert a region'), this.name, this.origin);
+    return new GuestMemory(
+      this.map.insert(region, { operation: 'insert a region', memory: this.name }),
+      this.name,
+      this.origin,
+    );
   }
 
   /**
@@ -166,34 +175,39 @@ export class GuestMemory extends ViewAccess implements HostTranslator, GuestAddr
   removeRegion(start: number, size: number): GuestMemory {
     const locked = this.entries
       .filter(({ region }) => region.start === start && region.size === size)
-      .flatMap((entry) => lockedPages(entry, start, start + size));
+      .flatMap(({ pieces }) => lockedPages(pieces, start, start + size));
     if (locked.length > 0) {
       const list = locked.map(({ gpa }) => hex(gpa)).join(', ');
       const facts = { operation: 'remove a region', gpa: start, length: size, failedAt: locked[0]?.gpa };
       throw this.error('locked', `pages are locked: ${list}`, facts);
     }
-    return new GuestMemory(this.map.remove(start, size, 'remove a region'), this.name, this.origin);
+    return new GuestMemory(
+      this.map.remove(start, size, { operation: 'remove a region', memory: this.name }),
+      this.name,
+      this.origin,
+    );
   }
 
   /**
    * The part from `offset` on, as a memory of its own whose address 0 is there. It shares the bytes. Errors name
-   * addresses of both memories.
+   * addresses of both memories. It may begin and end with a hole.
    *
    * @throws GuestMemoryError `invalid`; `unmapped` for a part that ends past the last region
    */
   subrange(offset: number, length: number): GuestMemory {
     const operation = 'take a subrange';
     this.checkNumbers(offset, length, operation);
-    if (length > this.map.end - offset) {
-      throw this.error('unmapped', `the memory ends at 0x${this.map.end.toString(16)}`, {
+    const { limit } = this.map;
+    if (length > limit - offset) {
+      throw this.error('unmapped', `the memory ends at ${hex(limit)}`, {
         operation,
         gpa: offset,
         length,
-        failedAt: Math.max(offset, this.map.end),
+        failedAt: Math.max(offset, limit),
       });
     }
     return new GuestMemory(
-      this.map.part(subrangeInits(this.map, offset, length), offset),
+      this.map.part(subrangeInits(this.map, offset, length), offset, length),
       this.name,
       this.origin + offset,
     );
@@ -233,7 +247,7 @@ export class GuestMemory extends ViewAccess implements HostTranslator, GuestAddr
       try {
         this.writeAt(gpa + done, chunk, 0, count);
       } catch (cause) {
-        throw this.failure(cause, gpa, length, gpa + done + movedBy(cause), 'copy');
+        throw this.failure(cause, gpa, length, gpa + done, 'copy');
       }
     }
   }

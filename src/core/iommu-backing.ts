@@ -2,8 +2,9 @@ import type { Access } from './access.ts';
 import { ADDRESS_SPACE_SIZE } from './addresses.ts';
 import { readWhole, refusalOf, writeWhole } from './alias-backing.ts';
 import type { FallbackAccess, MemoryBacking } from './backing.ts';
-import { GuestMemoryError } from './errors.ts';
+import { GuestMemoryError, isGuestMemoryError } from './errors.ts';
 import type { GuestMemory } from './guest-memory.ts';
+import { hex } from './hex.ts';
 import type { IommuTranslation } from './iommu-translation.ts';
 import type { MemoryViews } from './memory-view.ts';
 import type { GuestRun } from './paged-range.ts';
@@ -36,11 +37,9 @@ class TranslatedAccess implements FallbackAccess {
       readWhole(this.target, gpa, dest);
       return;
     }
-    let done = 0;
-    for (const run of this.runs(iova, dest.length, 'read')) {
-      readWhole(this.target, run.gpa, dest.subarray(done, done + run.length));
-      done += run.length;
-    }
+    this.eachRun(iova, dest.length, 'read', (run, done) =>
+      readWhole(this.target, run.gpa, dest.subarray(done, done + run.length)),
+    );
   }
 
   write(iova: number, src: Uint8Array): void {
@@ -49,11 +48,9 @@ class TranslatedAccess implements FallbackAccess {
       writeWhole(this.target, gpa, src);
       return;
     }
-    let done = 0;
-    for (const run of this.runs(iova, src.length, 'write')) {
-      writeWhole(this.target, run.gpa, src.subarray(done, done + run.length));
-      done += run.length;
-    }
+    this.eachRun(iova, src.length, 'write', (run, done) =>
+      writeWhole(this.target, run.gpa, src.subarray(done, done + run.length)),
+    );
   }
 
   /** It tells what is there, so that the right to write alone is not enough. */
@@ -105,6 +102,28 @@ class TranslatedAccess implements FallbackAccess {
     }
     this.translation.lend();
     return lent;
+  }
+
+  /** A step for each run of a request; what one throws counts from the first byte of the request. */
+  private eachRun(
+    iova: number,
+    length: number,
+    access: 'read' | 'write',
+    step: (run: GuestRun, done: number) => void,
+  ): void {
+    let done = 0;
+    for (const run of this.runs(iova, length, access)) {
+      try {
+        step(run, done);
+      } catch (cause) {
+        const inner = isGuestMemoryError(cause) ? cause : undefined;
+        done += inner?.done ?? 0;
+        const facts = { operation: access, gpa: iova, length, failedAt: iova + done, done, cause };
+        const where = `the memory behind failed at ${hex(iova + done)}`;
+        throw new GuestMemoryError(inner?.code ?? 'fault', where, { ...facts, ready: inner?.ready });
+      }
+      done += run.length;
+    }
   }
 
   private runs(iova: number, length: number, access: Access): readonly GuestRun[] {

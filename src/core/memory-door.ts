@@ -331,22 +331,29 @@ export abstract class MemoryDoor {
     });
   }
 
-  /** What a backing threw in the middle of an access, as an error of this memory. */
+  /**
+   * What a backing threw in the middle of an access, as an error of this memory.
+   *
+   * @param done - bytes that were moved; default: those before `failedAt`, and what the backing says that it moved from there
+   */
   protected failure(
     cause: unknown,
     gpa: number,
     length: number,
     failedAt: number,
     operation: string,
-    done: number = failedAt - gpa,
+    done?: number,
   ): GuestMemoryError {
     const inner = isGuestMemoryError(cause) ? cause : undefined;
-    return this.error(inner?.code ?? 'fault', `the backing failed at ${this.place(failedAt)}`, {
+    // Where a memory stands behind the backing, it may have moved a part of what it was asked for.
+    const moved = done === undefined ? Math.min(inner?.done ?? 0, gpa + length - failedAt) : 0;
+    const at = failedAt + moved;
+    return this.error(inner?.code ?? 'fault', `the backing failed at ${this.place(at)}`, {
       operation,
       gpa,
       length,
-      failedAt,
-      done,
+      failedAt: at,
+      done: done ?? at - gpa,
       ready: inner?.ready,
       cause,
     });

@@ -1,5 +1,6 @@
 import { ADDRESS_SPACE_SIZE, isGpa } from './addresses.ts';
 import { MAX_PIECE, type MemoryBacking } from './backing.ts';
+import { closeWith } from './closing.ts';
 import { GuestMemoryError } from './errors.ts';
 import { hex } from './hex.ts';
 import { isReadOnly, Region } from './region.ts';
@@ -37,6 +38,12 @@ export interface MapEntry {
  */
 export type EntryChange = (entry: MapEntry, origin: number) => MapEntry;
 
+/** What a change of a map is called in errors, and the memory that it is for. */
+export interface ChangeFacts {
+  readonly operation: string;
+  readonly memory?: string;
+}
+
 const HINTS = 256;
 
 /** Where every miss of an empty map ends: a region that holds nothing. */
@@ -65,12 +72,17 @@ export class MemoryMap {
   readonly hintScale: number;
   /** One past the last address of the last region; 0 where there is none. */
   readonly end: number;
+  /** One past the last address: of a part of a map, which may end with a hole, its length; else `end`. */
+  readonly limit: number;
 
+  /** Length of a part of a map; 0 of a whole one, which ends with its last region. */
+  private readonly length: number;
   /** What becomes of a region that is inserted: the changes that made this map from a plain one. */
   private readonly changes: readonly EntryChange[];
 
-  constructor(entries: readonly MapEntry[], changes: readonly EntryChange[] = []) {
+  constructor(entries: readonly MapEntry[], changes: readonly EntryChange[] = [], length = 0) {
     this.changes = changes;
+    this.length = length;
     this.entries = entries;
     this.pieces = entries.flatMap((entry) => entry.pieces);
     this.home = this.pieces.reduce(
@@ -79,6 +91,7 @@ export class MemoryMap {
     );
     this.hintStart = this.pieces[0]?.start ?? 0;
     this.end = this.pieces.at(-1)?.end ?? 0;
+    this.limit = Math.max(length, this.end);
     this.hintScale = this.end === 0 ? 0 : HINTS / (this.end - this.hintStart);
     this.hints = this.makeHints();
   }
@@ -118,65 +131,67 @@ export class MemoryMap {
   }
 
   /** A new map with one region more. */
-  insert(init: RegionInit, operation: string): MemoryMap {
-    const plain = makeEntry(init, operation);
+  insert(init: RegionInit, facts: ChangeFacts): MemoryMap {
+    const plain = makeEntry(init, facts);
     // An overlap is refused before a change takes note of the region.
-    const entries = inOrder([...this.entries, plain], operation);
+    const entries = inOrder([...this.entries, plain], facts);
     const made = this.changes.reduce((entry, change) => change(entry, 0), plain);
     return new MemoryMap(
       entries.map((entry) => (entry === plain ? made : entry)),
       this.changes,
+      this.length,
     );
   }
 
   /** A new map on the same bytes, each region of it what `change` makes of the present one. */
   derive(change: EntryChange): MemoryMap {
     const entries = this.entries.map((entry) => change(entry, 0));
-    return new MemoryMap(entries, [...this.changes, change]);
+    return new MemoryMap(entries, [...this.changes, change], this.length);
   }
 
-  /** A new map of parts of this one, whose address 0 is `offset` here. */
-  part(entries: readonly MapEntry[], offset: number): MemoryMap {
+  /** A new map of parts of this one, whose address 0 is `offset` here, and which ends after `length`, hole or not. */
+  part(entries: readonly MapEntry[], offset: number, length: number): MemoryMap {
     const changes = this.changes.map(
       (change): EntryChange =>
         (entry, origin) =>
           change(entry, origin + offset),
     );
-    return new MemoryMap(entries, changes);
+    return new MemoryMap(entries, changes, length);
   }
 
   /** A new map without the region that has exactly this start and size. */
-  remove(start: number, size: number, operation: string): MemoryMap {
+  remove(start: number, size: number, facts: ChangeFacts): MemoryMap {
     const at = this.entries.findIndex(({ region }) => region.start === start && region.size === size);
     if (at < 0) {
       const list = this.entries.map(({ region }) => `${hex(region.start)}-${hex(region.end)}`).join(', ');
       throw new GuestMemoryError(
         'unmapped',
         `no region of exactly that start and size; there ${this.entries.length === 1 ? 'is' : 'are'} ${list || 'none'}`,
-        { operation, gpa: start, length: size },
+        { ...facts, gpa: start, length: size },
       );
     }
     return new MemoryMap(
       this.entries.filter((_, i) => i !== at),
       this.changes,
+      this.length,
     );
   }
 
   static fromRegions(inits: Iterable<RegionInit>, operation: string): MemoryMap {
-    const entries = Array.from(inits, (init) => makeEntry(init, operation));
-    return new MemoryMap(inOrder(entries, operation));
+    const entries = Array.from(inits, (init) => makeEntry(init, { operation }));
+    return new MemoryMap(inOrder(entries, { operation }));
   }
 }
 
 /** Sorts and checks for overlap (SPEC M1: touching is fine, overlap is refused with both regions named). */
-function inOrder(entries: MapEntry[], operation: string): readonly MapEntry[] {
+function inOrder(entries: MapEntry[], facts: ChangeFacts): readonly MapEntry[] {
   entries.sort((a, b) => a.region.start - b.region.start);
   for (let i = 1; i < entries.length; i++) {
     const before = (entries[i - 1] as MapEntry).region;
     const after = (entries[i] as MapEntry).region;
     if (after.start < before.end) {
       throw new GuestMemoryError('overlap', `${describe(after)} overlaps ${describe(before)}`, {
-        operation,
+        ...facts,
         gpa: after.start,
         length: after.size,
         failedAt: after.start,
@@ -187,10 +202,10 @@ function inOrder(entries: MapEntry[], operation: string): readonly MapEntry[] {
 }
 
 /** The region's checked facts and its pieces. */
-export function makeEntry(init: RegionInit, operation: string): MapEntry {
+export function makeEntry(init: RegionInit, facts: ChangeFacts): MapEntry {
   const { start, backing } = init;
   const fail = (code: 'invalid' | 'misaligned' | 'too-large', reason: string): GuestMemoryError =>
-    new GuestMemoryError(code, reason, { operation, gpa: start, length: backing.size });
+    new GuestMemoryError(code, reason, { ...facts, gpa: start, length: backing.size });
   if (!isGpa(start)) throw fail('invalid', `current start ${start}, wanted a whole number from 0 to 2^53-1`);
   if (!Number.isSafeInteger(backing.size) && backing.size !== ADDRESS_SPACE_SIZE) {
     throw fail('invalid', `current size ${backing.size}, wanted a whole number`);
@@ -208,7 +223,7 @@ export function makeEntry(init: RegionInit, operation: string): MapEntry {
     backing,
   });
   const pieces = makePieces(region, fail);
-  for (const piece of pieces) piece.closeWithBacking();
+  for (const piece of pieces) closeWith(backing, piece);
   return { region, pieces };
 }
 

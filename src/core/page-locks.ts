@@ -1,7 +1,6 @@
 import type { Access } from './access.ts';
 import { PAGE_SIZE } from './addresses.ts';
 import type { MemoryBacking } from './backing.ts';
-import type { MapEntry } from './memory-map.ts';
 import type { HostBytes } from './memory-view.ts';
 
 /** How often one page of a backing is locked, for reading and for writing. */
@@ -82,10 +81,18 @@ export interface LockedPage {
   readonly accesses: readonly ('read' | 'write')[];
 }
 
-/** The locked pages of a region that touch a range of addresses, in order. */
-export function lockedPages({ pieces }: MapEntry, start: number, end: number): LockedPage[] {
+/** Where a piece of a region lies: in a map, and in its backing. */
+export interface LockPlace {
+  readonly backing: MemoryBacking;
+  readonly start: number;
+  readonly end: number;
+  readonly backingOffset: number;
+}
+
+/** The locked pages of a region's pieces that touch a range of addresses, in order. */
+export function lockedPages(places: readonly LockPlace[], start: number, end: number): LockedPage[] {
   const found: LockedPage[] = [];
-  for (const piece of pieces) {
+  for (const piece of places) {
     const toOffset = piece.backingOffset - piece.start;
     const from = Math.max(start, piece.start) + toOffset;
     const to = Math.min(end, piece.end) + toOffset;

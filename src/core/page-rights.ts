@@ -12,6 +12,9 @@ export interface SharedPageRights {
   readonly buffer: ArrayBufferLike;
 }
 
+/** Bits that other threads were given. */
+const handedOut = new WeakSet<ArrayBufferLike>();
+
 /**
  * What may be done with each page of 4 KiB of a range: one bit for reading, one for writing, one for execution. The
  * bits are live: an access that is checked after a change sees it, in every thread that shares them.
@@ -61,7 +64,18 @@ export class PageRights {
 
   /** What {@link PageRights.attach} takes; the buffer is shared only where it was made so. */
   share(): SharedPageRights {
+    handedOut.add(this.buffer);
     return { size: this.size, buffer: this.buffer };
+  }
+
+  /** For functions of this package: the same bits as another object, for who keeps the book and does not use the region. */
+  twin(): PageRights {
+    return new PageRights(this.size, { buffer: this.buffer });
+  }
+
+  /** For functions of this package: true once {@link PageRights.share} was asked, of whichever object on these bits. */
+  get isHandedOut(): boolean {
+    return handedOut.has(this.buffer);
   }
 
   /**

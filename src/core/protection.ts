@@ -1,10 +1,11 @@
 import { ADDRESS_SPACE_SIZE, isGpa, PAGE_SIZE } from './addresses.ts';
+import type { MemoryBacking } from './backing.ts';
 import { GuestMemoryError } from './errors.ts';
 import type { GuestAddressSpace } from './guest-address-space.ts';
 import type { GuestMemory } from './guest-memory.ts';
 import { hex } from './hex.ts';
 import type { MapEntry } from './memory-map.ts';
-import { lockedPages } from './page-locks.ts';
+import { type LockPlace, lockedPages } from './page-locks.ts';
 import { PageRights, type Rights } from './page-rights.ts';
 
 /** How a protected view begins. */
@@ -43,7 +44,8 @@ export class ProtectedView implements GuestAddressSpace<GuestMemory> {
     const { initial = 'rwx', shared = false } = options;
     this.view = memory.derive((entry, origin) => {
       const rights = new PageRights(entry.region.size, { initial, shared });
-      this.parts.push({ entry, start: origin + entry.region.start, rights });
+      this.forget();
+      this.parts.push(partOf(entry, origin, rights));
       return withRights(entry, rights);
     });
   }
@@ -71,31 +73,68 @@ export class ProtectedView implements GuestAddressSpace<GuestMemory> {
         throw refuse('invalid', `wanted whole pages, counted from ${hex(part.start)}`, gpa, length);
       return [{ ...part, from, to }];
     });
-    for (const { entry, start, from, to } of touched) {
-      const { region } = entry;
-      const locked = lockedPages(entry, region.start + from, region.start + to).find(({ accesses }) =>
+    for (const { places, start, from, to } of touched) {
+      const locked = lockedPages(presentPlaces(places), start + from, start + to).find(({ accesses }) =>
         accesses.some((access) => !rights.includes(access === 'write' ? 'w' : 'r')),
       );
-      if (locked !== undefined) {
-        const page = hex(start + locked.gpa - region.start);
-        throw refuse('locked', `the page at ${page} is locked`, gpa, length);
-      }
+      if (locked !== undefined)
+        throw refuse('locked', `the page at ${hex(locked.gpa)} is locked`, gpa, length);
     }
     for (const part of touched) part.rights.set(part.from, part.to - part.from, rights);
   }
 
-  /** The rights of the page at `gpa`; none where no region has been. Of regions that followed one another, the last one's. */
+  /** Lets go of regions that nobody can access any more, in this thread or another. */
+  private forget(): void {
+    const kept = this.parts.filter(({ rights, inUse }) => inUse.deref() !== undefined || rights.isHandedOut);
+    if (kept.length < this.parts.length) this.parts.splice(0, this.parts.length, ...kept);
+  }
+
+  /**
+   * The rights of the page at `gpa`; none where no region has been. Of regions that followed one another, the last one's; of
+   * one that no memory has any more its last ones, or none.
+   */
   rightsAt(gpa: number): Rights {
     const part = this.parts.findLast(({ start, rights }) => gpa >= start && gpa < start + rights.size);
     return part === undefined ? '' : part.rights.get(gpa - part.start);
   }
 }
 
-/** A region, its rights, and where it stands in the view that was protected. */
+/**
+ * The rights of a region, and where it stands in the view that was protected. It keeps neither the region nor its bytes: once
+ * nobody has the region, its part is forgotten.
+ */
 interface ProtectedPart {
-  readonly entry: MapEntry;
   readonly start: number;
   readonly rights: PageRights;
+  /** The object of the rights that the region and its parts look at. */
+  readonly inUse: WeakRef<PageRights>;
+  readonly places: readonly WeakPlace[];
+}
+
+/** Where a piece lies, in the addresses of the view and in its backing. */
+interface WeakPlace {
+  readonly backing: WeakRef<MemoryBacking>;
+  readonly start: number;
+  readonly end: number;
+  readonly backingOffset: number;
+}
+
+function partOf({ region, pieces }: MapEntry, origin: number, rights: PageRights): ProtectedPart {
+  const places = pieces.map(({ backing, start, end, backingOffset }) => ({
+    backing: new WeakRef(backing),
+    start: origin + start,
+    end: origin + end,
+    backingOffset,
+  }));
+  return { start: origin + region.start, rights: rights.twin(), inUse: new WeakRef(rights), places };
+}
+
+/** Those whose backing somebody still has: no page of the others can be locked. */
+function presentPlaces(places: readonly WeakPlace[]): LockPlace[] {
+  return places.flatMap(({ backing, ...place }) => {
+    const present = backing.deref();
+    return present === undefined ? [] : [{ ...place, backing: present }];
+  });
 }
 
 /** The region with every piece under rights that cover it whole. */

@@ -2,6 +2,7 @@ import type { Access } from './access.ts';
 import { type FallbackAccess, MAX_PIECE, type MemoryBacking, type WasmWindow } from './backing.ts';
 import { copyBytes, fillShared, isShared } from './bulk.ts';
 import { lendCallBuffer, returnCallBuffer } from './call-buffers.ts';
+import { closeWith } from './closing.ts';
 import type { DirtyLog } from './dirty-log.ts';
 import { elements } from './element-views.ts';
 import { bringPages } from './page-faults.ts';
@@ -154,7 +155,7 @@ export class Region {
       },
     });
     if (this.closed) made.close();
-    else made.closeWithBacking();
+    else closeWith(this.backing, made);
     return made;
   }
 
@@ -368,16 +369,6 @@ export class Region {
       here.byteOffset < there.byteOffset + there.length &&
       there.byteOffset < here.byteOffset + here.length
     );
-  }
-
-  /**
-   * Closes this region when its backing closes. The backing outlives most regions made on it (every subrange is one), so it
-   * must not keep them alive.
-   */
-  closeWithBacking(): void {
-    if (this.backing.onClose === undefined) return;
-    const weak = new WeakRef(this);
-    this.backing.onClose(() => weak.deref()?.close());
   }
 
   /** Called once the host bytes are gone: every later access fails with `closed`. */

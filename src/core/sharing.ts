@@ -16,6 +16,8 @@ export interface MemoryHandle {
   readonly name: string;
   /** For a subrange: its first address in the memory it was cut from; else 0. */
   readonly origin: number;
+  /** One past the last address: a subrange may end with a hole. */
+  readonly limit: number;
   readonly regions: readonly SharedRegionHandle[];
 }
 
@@ -51,6 +53,7 @@ export function share(memory: GuestMemory): MemoryHandle {
   return {
     name: memory.name,
     origin: memory.origin,
+    limit: memory.limit,
     regions: memory.entries.map((entry) => shareRegion(entry, memory.name)),
   };
 }
@@ -87,7 +90,7 @@ export function share(memory: GuestMemory): MemoryHandle {
 export function attach(handle: MemoryHandle, options: AttachMemoryOptions = {}): GuestMemory {
   const bufferOf = buffersByNumber();
   const entries = handle.regions.map((region) => attachRegion(region, bufferOf, options.source));
-  return GuestMemory.fromEntries(entries, handle.name, handle.origin);
+  return GuestMemory.fromEntries(entries, handle.name, handle.origin, handle.limit);
 }
 
 /**

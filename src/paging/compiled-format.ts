@@ -165,7 +165,8 @@ export class CompiledFormat {
   private gather(andLo: number, orHi: number, lo: number, hi: number): number {
     let code = 0;
     for (const field of this.rightFields) {
-      const granted = bitOf(lo, hi, field.bit) !== field.inverted || bitOf(lo, hi, field.orBit) !== 0;
+      const set = bitOf(lo, hi, field.bit) ^ bitOf(lo, hi, field.xorBit);
+      const granted = set !== field.inverted || bitOf(lo, hi, field.orBit) !== 0;
       if (granted && leftByTables(field, andLo, orHi)) code |= field.code;
     }
     return code;
@@ -179,11 +180,12 @@ interface CompiledRight {
   /** 1: the bit denies. */
   readonly inverted: number;
   readonly tableBit: number;
+  readonly xorBit: number;
   readonly orBit: number;
 }
 
 function compileRight(
-  { right, bit, inverted, tableBit, or }: RightField,
+  { right, bit, inverted, tableBit, xor, or }: RightField,
   controls: ResolvedControls,
 ): CompiledRight {
   return {
@@ -191,6 +193,7 @@ function compileRight(
     bit,
     inverted: inverted === true ? 1 : 0,
     tableBit: tableBit ?? -1,
+    xorBit: xor ?? -1,
     orBit: or !== undefined && isOn(controls, or.when, true) ? or.bit : -1,
   };
 }

@@ -18,6 +18,8 @@ export interface LeafField {
   readonly bit: number;
   /** The entry denies with a 1 what the attribute grants with a 1. */
   readonly inverted: boolean;
+  /** A bit that is taken exclusive-or `bit`; its own field comes earlier in the list. */
+  readonly xor?: number | undefined;
 }
 
 /**
@@ -25,11 +27,12 @@ export interface LeafField {
  * cannot come apart.
  */
 export function leafFields(format: PagingFormat, level: LevelFormat): readonly LeafField[] {
-  const rights = format.rights.map(({ right, bit, inverted = false }) => ({
+  const rights = format.rights.map(({ right, bit, inverted = false, xor }) => ({
     attribute: 'rights' as const,
     value: RIGHT_BITS[right],
     bit,
     inverted,
+    xor,
   }));
   const attributes = [...format.attributes, ...(level.attributes ?? [])].flatMap(
     ({ attribute, from, bits, to = 0, inverted = false }) =>
@@ -41,8 +44,8 @@ export function leafFields(format: PagingFormat, level: LevelFormat): readonly L
 /** The rights and attributes of a leaf that stands in a level. Bits that the format does not have read as 0. */
 export function decodeLeaf(level: Level, lo: number, hi: number): LeafAttributes {
   const attributes = { rights: 0, memoryType: 0, global: 0, accessed: 0, dirty: 0, protectionKey: 0 };
-  for (const { attribute, value, bit, inverted } of level.fields) {
-    const set = ((bit < 32 ? lo >>> bit : hi >>> (bit - 32)) & 1) !== 0;
+  for (const { attribute, value, bit, inverted, xor } of level.fields) {
+    const set = isSet(lo, hi, bit) !== isSet(lo, hi, xor);
     if (set !== inverted) attributes[attribute] |= value;
   }
   return attributes;
@@ -58,8 +61,9 @@ export function encodeLeaf(
   const { newLeaf } = level.format;
   let lo = newLeaf.lo | level.leafAddress.entryLo(gpaLo, gpaHi);
   let hi = newLeaf.hi | level.leafAddress.entryHi(gpaHi);
-  for (const { attribute, value, bit, inverted } of level.fields) {
-    if (((attributes[attribute] & value) !== 0) === inverted) continue;
+  for (const { attribute, value, bit, inverted, xor } of level.fields) {
+    const wanted = (attributes[attribute] & value) !== 0;
+    if (wanted === (inverted !== isSet(lo, hi, xor))) continue;
     if (bit < 32) lo |= 1 << bit;
     else hi |= 1 << (bit - 32);
   }
@@ -85,6 +89,10 @@ export function residue(level: Level, lo: number, hi: number): bigint {
     knownHi |= mask.hi;
   }
   return fromHalves(lo & ~knownLo, hi & ~knownHi);
+}
+
+function isSet(lo: number, hi: number, bit: number | undefined): boolean {
+  return bit !== undefined && ((bit < 32 ? lo >>> bit : hi >>> (bit - 32)) & 1) !== 0;
 }
 
 /** Physical address of the page that a leaf maps. */

@@ -46,6 +46,11 @@ export interface RightField {
    * 1, or one of the upper half that denies with a 1. Absent: tables have no say.
    */
   readonly tableBit?: number;
+  /**
+   * A second bit of a leaf: the right is in `bit` exclusive-or this one. In a format's list, the right that this bit belongs
+   * to comes first.
+   */
+  readonly xor?: number;
   /** A second bit of a leaf that grants the right by itself, while the control `when` is on. */
   readonly or?: { readonly bit: number; readonly when: string };
 }

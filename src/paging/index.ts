@@ -1,3 +1,19 @@
+export type { AArch64Controls, AArch64Stage2Controls } from './aarch64-architecture.ts';
+export {
+  type AArch64Stage1Options,
+  type AArch64Stage2Options,
+  aarch64Stage1Format,
+  aarch64Stage2Format,
+} from './aarch64-formats.ts';
+export {
+  type AArch64Mode,
+  type AArch64Processor,
+  type AArch64Stage1Registers,
+  type AArch64Stage2Registers,
+  aarch64Stage1FromRegisters,
+  aarch64Stage2FromRegisters,
+} from './aarch64-registers.ts';
+export { AArch64Translator, type AArch64TranslatorInit } from './aarch64-translator.ts';
 export { ACCESS, accessCode, type PageAccess } from './access.ts';
 export type { AddressTranslator, PageTranslator, WalkedPage } from './address-translator.ts';
 export type {

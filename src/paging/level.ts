@@ -1,16 +1,15 @@
 import type { ResolvedControls } from './architecture.ts';
-import { NONE } from './bits.ts';
+import { bits, NONE } from './bits.ts';
 import { type LeafField, leafFields } from './entry-codec.ts';
 import { breaks, type CompiledRule, compileRules, isOn, quickPattern } from './entry-rules.ts';
 import { FieldMover } from './field-mover.ts';
 import type { LevelFormat, PagingFormat, Pattern } from './format.ts';
-import { LEAF, SPECIAL_LEAF, TABLE } from './verdict.ts';
+import { ACCESS_FLAG, ADDRESS_SIZE, LEAF, SPECIAL_LEAF, TABLE } from './verdict.ts';
 
-/** Lowest address bit of the word that the indices of upper levels are taken from, and of the one between. */
+/** Lowest address bit of the word that the indices of upper levels are taken from. */
 export const UPPER_WORD = 27;
-export const MIDDLE_WORD = 16;
 
-/** Where a level's index is: in bits 31:0 of the address, in bits 58:27, or in bits 47:16. */
+/** Where a level's index is: in bits 31:0 of the address, in bits 58:27, or in 32 bits between, from the index's own. */
 export const LOWER = 0;
 export const UPPER = 1;
 export const MIDDLE = 2;
@@ -31,6 +30,8 @@ export class Level {
   /** Byte offset of an entry = (word >> indexShift) & offsetMask, where the word is the one that `word` says. */
   readonly indexShift: number;
   readonly word: number;
+  /** Lowest address bit of that word. */
+  readonly wordBit: number;
   readonly offsetMask: number;
   /**
    * An entry points to a table, and breaks no rule, where `lo & tableTestLo` is `tableTestValue` and `hi & tableTestHi` is
@@ -59,6 +60,8 @@ export class Level {
   /** A leaf of this level maps 2^pageBits bytes. */
   readonly pageBits: number;
   readonly pageSize: number;
+  /** Bits 63:32 of an address that lead to behind the last physical address, within a page that is larger than memory can be. */
+  private readonly beyondHi: number;
   /** For building and reporting: where the rights and attributes of a leaf stand. */
   readonly fields: readonly LeafField[];
   /** Bits of a leaf that say what kind of memory it maps and whether globally. */
@@ -87,8 +90,8 @@ export class Level {
     this.slot = format.levels.indexOf(level) * 2;
     const bytesBit = Math.log2(entrySize);
     this.word = indexBit + indexBits <= 32 ? LOWER : indexBit - bytesBit >= UPPER_WORD ? UPPER : MIDDLE;
-    const wordBit = this.word === LOWER ? 0 : this.word === UPPER ? UPPER_WORD : MIDDLE_WORD;
-    this.indexShift = indexBit - bytesBit - wordBit;
+    this.wordBit = this.word === LOWER ? 0 : this.word === UPPER ? UPPER_WORD : indexBit - bytesBit;
+    this.indexShift = indexBit - bytesBit - this.wordBit;
     this.offsetMask = ((2 ** indexBits - 1) * entrySize) | 0;
     this.isTable = onlyTables ? ANYTHING : level.table === 'never' ? undefined : (level.table as Pattern);
     this.isSpecial = onlyTables ? undefined : specialLeaf?.pattern;
@@ -102,7 +105,10 @@ export class Level {
 
     const avoided = [this.isTable, this.isSpecial].filter((pattern) => pattern !== undefined);
     const table = this.isTable === undefined ? undefined : quickPattern(this.isTable, this.tableRules, []);
-    const leaf = onlyTables ? undefined : quickPattern(ANYTHING, this.leafRules, avoided);
+    this.pageBits = variant && specialLeaf !== undefined ? specialLeaf.pageBits : indexBit;
+    this.beyondHi = format.lateWidth === true ? 0 : bits(this.pageBits - 1, width).hi | 0;
+    const slow = onlyTables || this.beyondHi !== 0;
+    const leaf = slow ? undefined : quickPattern(ANYTHING, this.leafRules, avoided);
     this.tableTestLo = table === undefined ? 0 : table.mask.lo | 0;
     this.tableTestHi = table === undefined ? 0 : table.mask.hi | 0;
     this.tableTestValue = table === undefined ? NEVER : table.value.lo | 0;
@@ -116,7 +122,6 @@ export class Level {
     this.foldShift = this.leafAddress.foldShift;
     this.foldMask = this.leafAddress.foldMask;
     this.noRights = level.tableRights === false ? -1 : 0;
-    this.pageBits = variant && specialLeaf !== undefined ? specialLeaf.pageBits : indexBit;
     this.tableSpan = 2 ** (indexBit - 12);
     this.pageSize = 2 ** this.pageBits;
     this.pageMask = (2 ** this.pageBits - 1) | 0;
@@ -142,6 +147,13 @@ export class Level {
     return this.isSpecial !== undefined && matches(this.isSpecial, lo, hi) ? SPECIAL_LEAF : LEAF;
   }
 
+  /** What an entry is on a walk for an address with these bits 63:32: as {@link judge}, but the address counts as well. */
+  judgeFor(lo: number, hi: number, addressHi: number): number {
+    const verdict = this.judge(lo, hi);
+    if ((addressHi & this.beyondHi) === 0 || (verdict !== LEAF && verdict !== ACCESS_FLAG)) return verdict;
+    return ADDRESS_SIZE;
+  }
+
   /** Byte offset within its table of the entry for the address `hi:lo`. */
   offsetOf(lo: number, hi: number): number {
     const word =
@@ -149,7 +161,7 @@ export class Level {
         ? lo
         : this.word === UPPER
           ? (hi << (32 - UPPER_WORD)) | (lo >>> UPPER_WORD)
-          : (hi << (32 - MIDDLE_WORD)) | (lo >>> MIDDLE_WORD);
+          : (hi << (32 - this.wordBit)) | (lo >>> this.wordBit);
     return (word >>> this.indexShift) & this.offsetMask;
   }
 

@@ -7,7 +7,7 @@ import { CompiledFormat } from './compiled-format.ts';
 import { type EntryReader, entryHalves } from './entry-reader.ts';
 import type { FaultReason } from './fault-reason.ts';
 import type { PagingFormat } from './format.ts';
-import { type Level, LOWER, MIDDLE_WORD, UPPER, UPPER_WORD } from './level.ts';
+import { type Level, LOWER, UPPER, UPPER_WORD } from './level.ts';
 import type { WalkSource } from './mapping-cursor.ts';
 import { Marker } from './marker.ts';
 import { PagingError } from './paging-error.ts';
@@ -27,7 +27,6 @@ export interface Asked {
 // Constants of this module are known to the optimiser, imported ones are looked up every time.
 const entry: Uint32Array = entryHalves;
 const upperWord: number = UPPER_WORD;
-const middleWord: number = MIDDLE_WORD;
 const inLower: number = LOWER;
 const inUpper: number = UPPER;
 const toTable: number = TABLE;
@@ -164,7 +163,7 @@ export class Translator<TableAddr = number> implements AddressTranslator {
           ? lo
           : level.word === inUpper
             ? upper
-            : (hi << (32 - middleWord)) | (lo >>> middleWord);
+            : (hi << (32 - level.wordBit)) | (lo >>> level.wordBit);
       tableLo |= (word >>> level.indexShift) & level.offsetMask;
       if (reader.load(tableLo, tableHi) === false)
         return this.stop(UNREADABLE, level, tableLo, tableHi, lo, hi, access, 0);
@@ -178,7 +177,7 @@ export class Translator<TableAddr = number> implements AddressTranslator {
         // No table at first sight: a leaf, or a case for the rules themselves.
         if ((((entryLo & level.leafTestLo) ^ level.leafTestValue) | (entryHi & level.leafTestHi)) === 0)
           break;
-        const verdict = level.judge(entryLo, entryHi);
+        const verdict = level.judgeFor(entryLo, entryHi, hi);
         if (verdict === isLeaf) break;
         if (verdict === isSpecial) {
           level = level.special;

@@ -1,0 +1,105 @@
+import type { OneStageTranslation, TableReadOps } from '../../../src/paging/index.ts';
+import type { AArch64Result } from '../../support/oracles/aarch64.ts';
+import type { OracleAccess, OracleMemory } from '../../support/oracles/oracle.ts';
+
+export const SIX_ACCESSES: readonly OracleAccess[] = [false, true].flatMap((user) =>
+  (['read', 'write', 'execute'] as const).map((kind) => ({ kind, user })),
+);
+
+/** Tables anywhere in 52 bits: entries by address, zeros between them, and nothing to be read from `end` up. */
+export class SparseTables implements TableReadOps<number> {
+  readonly entries: Map<number, bigint> = new Map();
+  /** What was written since it was last emptied, as the oracle keeps it. */
+  readonly writes: [bigint, bigint][] = [];
+  readonly root: number;
+  private readonly end: number;
+
+  constructor(root: number, end: number = 2 ** 47) {
+    this.root = root;
+    this.end = end;
+  }
+
+  entryAddr(addr: number, byteOffset: number): number {
+    return addr + byteOffset;
+  }
+
+  readEntry(addr: number): bigint | undefined {
+    return addr >= this.end ? undefined : (this.entries.get(addr) ?? this.untouched(addr));
+  }
+
+  /** What an entry is that nobody wrote. */
+  protected untouched(_addr: number): bigint {
+    return 0n;
+  }
+
+  compareExchangeEntry(addr: number, expected: bigint, desired: bigint): boolean | undefined {
+    if (this.readEntry(addr) !== expected) return false;
+    this.entries.set(addr, desired);
+    this.writes.push([BigInt(addr), desired]);
+    return true;
+  }
+
+  toPhys(addr: number): number {
+    return addr;
+  }
+
+  fromPhys(gpa: number): number {
+    return gpa;
+  }
+
+  rootTable(): number {
+    return this.root;
+  }
+
+  get memory(): OracleMemory {
+    return (address) => this.readEntry(Number(address));
+  }
+}
+
+/** What both sides can say of a translation, as text that differs where they do: the library's answer. */
+export function libraryText(translation: OneStageTranslation): string {
+  const reads = translation.levels.map(({ entryAddress }) => BigInt(entryAddress));
+  switch (translation.kind) {
+    case 'mapped': {
+      const { gpa, pageSize, levels } = translation;
+      return mappedText(BigInt(gpa), BigInt(pageSize), levels.at(-1)?.level, reads);
+    }
+    case 'page-fault': {
+      const { errorCode, level, entryAddress } = translation;
+      return faultText(errorCode, level, BigInt(entryAddress), reads);
+    }
+    case 'not-canonical':
+      return faultText(translation.errorCode, 0, undefined, reads);
+    case 'table-unreadable':
+      return unreadableText(translation.level, BigInt(translation.address), reads);
+  }
+}
+
+/** The oracle's answer. */
+export function oracleText(result: AArch64Result): string {
+  const { reads, level } = result;
+  switch (result.kind) {
+    case 'mapped':
+      return mappedText(result.pa, result.pageSize, level, reads);
+    case 'fault':
+      return faultText(result.fsc, level, result.entryAddress, reads);
+    case 'unreadable':
+      return unreadableText(level, result.entryAddress, reads);
+  }
+}
+
+function mappedText(pa: bigint, pageSize: bigint, level: number | undefined, reads: bigint[]): string {
+  return `mapped to ${pa.toString(16)}, page of ${pageSize} at level ${level}, read ${hexes(reads)}`;
+}
+
+function faultText(fsc: number, level: number, entry: bigint | undefined, reads: bigint[]): string {
+  return `fault ${fsc.toString(16)} at level ${level}, entry ${entry?.toString(16)}, read ${hexes(reads)}`;
+}
+
+function unreadableText(level: number, entry: bigint, reads: bigint[]): string {
+  return `unreadable at level ${level}, entry ${entry.toString(16)}, read ${hexes(reads)}`;
+}
+
+function hexes(numbers: bigint[]): string {
+  return numbers.map((number) => number.toString(16)).join(' ');
+}

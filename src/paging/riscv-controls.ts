@@ -10,7 +10,10 @@ export interface RiscvControls {
   readonly svpbmt?: boolean;
   /** Svrsw60t59b: bits 60:59 are software's. Default false: they are reserved. */
   readonly svrsw60t59b?: boolean;
-  /** Width of a physical address, 32 to 53: an access above is an access fault. Default 53, the widest that is exact here. */
+  /**
+   * Width of a physical address, 32 to 53: an access above is an access fault. Default 53, the widest that is exact here. For a
+   * guest's own tables that holds too, where hardware would have the G-stage refuse the address.
+   */
   readonly physicalBits?: number;
   /**
    * What becomes of entries that lack A, or D for a store: nothing (`off`, the default), `fault` (Svade, ADUE clear), or

@@ -231,6 +231,35 @@ describe('two stages of RISC-V', () => {
     assert.deepEqual(counts, [15, 24, 35]);
   });
 
+  it('T3 T5: an address of the guest that is too wide for the G-stage is a guest-page fault, of a table too', () => {
+    const made: Recipe = {
+      stages: { vs: 'Sv48', g: 'Sv39x4' },
+      vs: { sum: false, mxr: false, adue: false, pbmte: true },
+      g: { mxr: false, adue: false, pbmte: true },
+      places: Array.from({ length: PAGES }, (_, page) => [page, ALL] as const),
+      tables: [[[1, 1]], [[2, 1]], ...Array.from({ length: PAGES - 2 }, () => [])],
+    };
+    const memory = memoryOf(made);
+    const second = new Translator({ memory, format: formatOf('Sv39x4'), root: G_ROOT });
+    const both = new TwoStageTranslator({ memory, format: formatOf('Sv48'), root: 0, second });
+    const ask = (va: bigint, access: OracleAccess): string => {
+      const actual = actualOf(both.translate(va, access));
+      assert.equal(actual, expectedOf(oracle(made, memory, va, access), va));
+      return actual;
+    };
+    const tooWide = (1n << 41n) >> 2n;
+    memory.writeU64(0x2000, tooWide | 1n);
+    assert.equal(
+      ask(0x3_5678n, { kind: 'execute', user: false }),
+      `G table-walk of ${2 ** 41 + 0x35 * 8}: fault 20`,
+    );
+    memory.writeU64(0x2000, tooWide | 0xcfn);
+    assert.equal(
+      ask(0x3_5678n, { kind: 'write', user: false }),
+      `G final-access of ${2 ** 41 + 0x3_5678}: fault 23`,
+    );
+  });
+
   it('T3 T5: MXR of the hypervisor opens pages that can only be executed to loads, not to walks', () => {
     const made = (tablePage: number, dataPage: number): Recipe => ({
       stages: { vs: 'Sv39', g: 'Sv39x4' },

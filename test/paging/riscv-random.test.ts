@@ -36,14 +36,29 @@ const controls: fc.Arbitrary<AllControls> = fc.record({
 const entry: fc.Arbitrary<bigint> = fc
   .record({
     table: fc.nat({ max: TABLES }),
-    kind: fc.constantFrom('table', 'table', 'table', 'leaf', 'leaf', 'napot', 'any', 'zero'),
+    kind: fc.constantFrom(
+      'table',
+      'table',
+      'table',
+      'good',
+      'good',
+      'good',
+      'leaf',
+      'leaf',
+      'napot',
+      'any',
+      'zero',
+    ),
+    sound: fc.constantFrom(0xdfn, 0xdfn, 0xcfn, 0xcfn, 0x5bn, 0xd3n, 0xc9n, 0x1fn),
+    base: fc.constantFrom(0n, 0n, 1n << 36n, 1n << 28n),
     flags: fc.nat({ max: 0x3ff }),
     page: fc.constantFrom(0n, 0x1234n, 0x4_0000n, 0x8000_0000n, 0x12_3456_0000n, 0x800_0000_0000n),
     type: fc.constantFrom(0n, 0n, 1n, 2n),
     noise: fc.constantFrom(0n, 0n, 0n, 1n << 4n, 1n << 13n, 1n << 54n, 1n << 59n, 1n << 62n),
     any: fc.bigInt(0n, (1n << 64n) - 1n),
   })
-  .map(({ table, kind, flags, page, type, noise, any }) => {
+  .map(({ table, kind, sound, base, flags, page, type, noise, any }) => {
+    if (kind === 'good') return (base << 10n) | sound;
     if (kind === 'zero') return 0n;
     if (kind === 'any') return any;
     if (kind === 'table')

@@ -369,6 +369,11 @@ describe('RISC-V registers', () => {
     assert.deepEqual(none, { sum: false, mxr: false, svpbmt: false });
     const all = riscvModeFromRegisters({ satp: 0, sstatus: 3n << 18n, envcfg: 1n << 62n }).controls;
     assert.deepEqual(all, { sum: true, mxr: true, svpbmt: true });
+    const only = (bit: bigint) => riscvModeFromRegisters({ satp: 0, sstatus: 1n << bit }).controls;
+    assert.deepEqual(
+      [only(18n).sum, only(18n).mxr, only(19n).sum, only(19n).mxr],
+      [true, false, false, true],
+    );
     // The hypervisor's MXR holds for a guest too, its SUM does not.
     const guest = riscvModeFromRegisters({ satp: 0, sstatus: 0, hypervisorStatus: 3n << 18n }).controls;
     assert.deepEqual(guest, { sum: false, mxr: true, svpbmt: true });

@@ -82,13 +82,14 @@ export function mappings<TableAddr>(
 /** The first page of the format at or after an address; past the end where there is none. */
 function firstPageFrom(format: PagingFormat, gva: bigint): number {
   if (isCanonical(format, gva)) return pageOf(format, gva);
+  if (gva < addressOf(format, 0)) return 0;
   return gva < addressOf(format, upperHalf(format) % pageCount(format))
     ? upperHalf(format)
     : pageCount(format);
 }
 
-/** The last page of the format at or before an address. */
+/** The last page of the format at or before an address; -1 where there is none. */
 function lastPageUpTo(format: PagingFormat, gva: bigint): number {
   if (isCanonical(format, gva)) return pageOf(format, gva);
-  return upperHalf(format) - 1;
+  return gva < addressOf(format, 0) ? -1 : upperHalf(format) - 1;
 }

@@ -175,6 +175,8 @@ describe('the RISC-V oracle, one stage', () => {
     assert.equal(at(), '80201234/40000000/rwx-');
     map.set(0x1008n, pte(0x8_0200n, RWXAD));
     assert.equal(at(), 'S12@2');
+    map.set(0x1008n, pte(0x8_0001n, RWXAD));
+    assert.equal(at(), 'S12@2');
   });
 
   it('T3: SUM opens user pages to loads and stores of the supervisor, never to its fetches', () => {
@@ -227,8 +229,19 @@ describe('the RISC-V oracle, one stage', () => {
     assert.equal(sv39(N | pte(0x12348n, RWXAD), {}, { svnapot: false })(READ), 'S13@0');
     for (const low of [0n, 1n, 2n, 3n, 4n, 7n, 9n, 10n, 12n, 15n])
       assert.equal(sv39(N | pte(0x12340n | low, RWXAD))(READ), 'S13@0', String(low));
-    const map = new OracleMap().set(0x1008n, 0x801n).set(0x2008n, N | pte(0x400n, RWXAD));
-    assert.equal(short(riscvTranslate(STAGE, RISCV_HART, map.memory, VA, READ)), 'S13@1');
+    assert.equal(
+      sv39(N | pte(0x12358n, RWXAD))(READ),
+      '12351234/10000/rwx-',
+      'the bit beside is the address’s',
+    );
+    assert.equal(sv39(N | pte(0x8n, V))(READ), 'S13@0', 'no leaf');
+    const map = new OracleMap().set(0x1008n, 0x801n);
+    for (const ppn of [0x400n, 0x408n]) {
+      map.set(0x2008n, N | pte(ppn, RWXAD));
+      assert.equal(short(riscvTranslate(STAGE, RISCV_HART, map.memory, VA, READ)), 'S13@1');
+    }
+    map.set(0x1008n, N | pte(0x8n, RWXAD));
+    assert.equal(short(riscvTranslate(STAGE, RISCV_HART, map.memory, VA, READ)), 'S13@2');
   });
 
   it('T1: Svpbmt knows three types', () => {
@@ -249,6 +262,9 @@ describe('the RISC-V oracle, one stage', () => {
   });
 
   it('T2: keeps an access fault and a table that cannot be read apart', () => {
+    const map13 = new OracleMap().set(0x1008n, pte(0n, RWXAD - V));
+    const fault = riscvTranslate(STAGE, RISCV_HART, map13.memory, VA, READ);
+    assert(fault.kind === 'fault' && fault.htval === 0n && fault.implicit === 'none');
     const far = sv39(pte(1n << 43n, RWXAD), {}, { physicalBits: 53 });
     assert.deepEqual([far(EXECUTE), far(READ), far(WRITE)], ['S1@0', 'S5@0', 'S7@0']);
     assert.equal(sv39(pte(1n << 43n, RWXAD))(READ), '80000000000234/1000/rwx-');
@@ -334,6 +350,24 @@ describe('the RISC-V oracle, two stages', () => {
     // Sv32x4: gpa 0x3_ffff_f000 has index 0xfff at the root of four-byte entries.
     map.set(0x10_3ffcn, pte(0x104n, V)).set(0x10_4ffcn, pte(0x77n, GPAGE));
     assert.equal(short(two(map, WRITE, bare, { scheme: 'Sv32x4' }, 0x3_ffff_f008n)), '77008/1000/rwxu');
+  });
+
+  it('T1: Sv48x4 and Sv57x4 by four and five entries of eight bytes', () => {
+    // Index 1 at each level, and 2048 - 1 = 0x7ff at the root.
+    const map = new OracleMap().set(0x10_3ff8n, pte(0x104n, V)).set(0x10_4008n, pte(0x105n, V));
+    map.set(0x10_5008n, pte(0x106n, V)).set(0x10_6008n, pte(0x107n, V)).set(0x10_7008n, pte(0x77n, GPAGE));
+    const bare: Partial<RiscvStage> = { scheme: 'Bare' };
+    const gpa57 = (0x7ffn << 48n) + (1n << 39n) + 0x4020_1234n;
+    const five = two(map, READ, bare, { scheme: 'Sv57x4' }, gpa57);
+    assert.equal(short(five), '77234/1000/rwxu');
+    assert.deepEqual(five.reads, [0x10_3ff8n, 0x10_4008n, 0x10_5008n, 0x10_6008n, 0x10_7008n]);
+    map.set(0x10_6008n, pte(0x78n, GPAGE));
+    const four = two(map, READ, bare, { scheme: 'Sv48x4' }, (0x7ffn << 39n) + 0x4020_1234n);
+    assert.equal(short(four), `${((0x77n << 21n) + 0x1234n).toString(16)}/200000/rwxu`);
+    assert.deepEqual(
+      four.reads,
+      [0x10_3ff8n, 0x10_4008n, 0x10_5008n, 0x10_6008n].slice(0, four.reads.length),
+    );
   });
 
   it('T5: every G-stage access is a user access', () => {

@@ -91,10 +91,35 @@ describe('the NPT oracle', () => {
     flip(0x3008n, 0x4007n, [40, 51], 2);
     flip(0x3008n, 0x87n, [13, 20, 40, 51], 2);
     flip(0x4008n, 0x1234_5007n, [40, 51], 1);
+    // The bits beside the reserved ones are fine.
+    assert.equal(short(npt(0x1008n, 0x2e07n, READ)), '12345234/1000/rwx');
+    assert.equal(short(npt(0x2008n, 0x4000_1f87n, READ)), '40201234/40000000/rwx');
+    assert.equal(short(npt(0x3008n, 0x20_1f87n, READ)), '201234/200000/rwx');
     // Ignored: software's, G, and in a PDPE and PDE bit 8.
     for (const position of [8, 9, 10, 11, 52, 58, 59, 62])
       assert.equal(short(npt(0x4008n, 0x1234_5007n | (1n << BigInt(position)), READ)), '12345234/1000/rwx');
     assert.equal(short(npt(0x2008n, 0x3107n, READ)), '12345234/1000/rwx');
+  });
+
+  it('T2: an address that is too wide, and tables that cannot be read', () => {
+    const map = new OracleMap(0x100_0000n);
+    const at = (gpa: bigint, levels: 4 | 5, root = 0x1000n): NptResult =>
+      nptTranslate({ ...NPT, levels, root }, map.memory, gpa, READ);
+    const wide = at(1n << 48n, 4);
+    assert(wide.kind === 'fault');
+    assert.deepEqual([wide.code, wide.level, wide.entryAddress], [0x1_0000_0004, 4, undefined]);
+    assert.deepEqual(at(1n << 48n, 5).reads, [0x1008n]);
+    assert.deepEqual(at(1n << 57n, 5).reads, []);
+    assert.deepEqual(at(0n, 4, 0x100_0000n), {
+      kind: 'unreadable',
+      level: 4,
+      entryAddress: 0x100_0000n,
+      reads: [],
+      writes: [],
+    });
+    const big = new OracleMap().set(0x1000n, 0x2007n).set(0x2000n, 0x4000_0087n);
+    const last = nptTranslate({ ...NPT, root: 0x1000n }, big.memory, 0x3fff_ffffn, READ);
+    assert(last.kind === 'mapped' && last.pa === 0x7fff_ffffn);
   });
 
   it('T4: sets accessed everywhere and dirty in the last, also for a guest’s table', () => {
@@ -292,6 +317,50 @@ describe('the two-dimensional oracle', () => {
       ),
       'not-canonical',
     );
+  });
+
+  it('T3: the guest’s reserved bits in large pages', () => {
+    const guest = (entry: bigint, at: bigint, controls: Partial<X86Guest> = {}): string => {
+      const map = eptTables().set(0x22_0000n, BIG | eptEntry);
+      map
+        .set(0x1008n, 0x2007n)
+        .set(0x2008n, 0x3007n)
+        .set(0x3008n, 0x4007n)
+        .set(0x4008n, 0x9007n)
+        .set(at, entry);
+      return short(overEpt(map, READ, controls));
+    };
+    // 1 GiB: bits 29:13 are reserved, 12 is PAT; 30 is the address's.
+    assert.equal(guest(0x1087n, 0x2008n), '201234/201234/40000000/rwxu');
+    for (const bit of [13n, 14n, 20n, 29n]) assert.equal(guest(0x87n | (1n << bit), 0x2008n), 'guest 9@3');
+    assert.equal(guest(0x4000_0087n, 0x2008n), 'host final 0 181@3 violation');
+    assert.equal(guest(0x87n, 0x2008n, { pages1G: false }), 'guest 9@3');
+    // 2 MiB: bits 20:13.
+    assert.equal(guest(0x1087n, 0x3008n), '1234/1234/200000/rwxu');
+    for (const bit of [13n, 14n, 20n]) assert.equal(guest(0x87n | (1n << bit), 0x3008n), 'guest 9@2');
+    assert.equal(guest(0x20_0087n, 0x3008n, { pages1G: false }), '201234/201234/200000/rwxu');
+    // Physical-address width, from its first bit to bit 51; those above are software's.
+    for (const bit of [36n, 51n])
+      assert.equal(guest(0x9007n | (1n << bit), 0x4008n, { maxPhyAddr: 36 }), 'guest 9@1');
+    assert.equal(guest(0x9007n | (1n << 52n), 0x4008n, { maxPhyAddr: 36 }), '9234/9234/1000/rwxu');
+  });
+
+  it('T2: canonical addresses of both widths', () => {
+    const kind = (levels: 4 | 5, gva: bigint): string =>
+      x86NestedTranslate(
+        { ...X86_GUEST, levels, cr3: 0n },
+        { npt: { ...NPT, root: 0n } },
+        eptTables().memory,
+        gva,
+        READ,
+      ).kind;
+    assert.equal(kind(4, 0x7fff_ffff_ffffn), 'fault');
+    assert.equal(kind(4, 0xffff_8000_0000_0000n), 'fault');
+    assert.equal(kind(4, 0xffff_7fff_ffff_ffffn), 'not-canonical');
+    assert.equal(kind(5, 0xff_ffff_ffff_ffffn), 'fault');
+    assert.equal(kind(5, 0xff00_0000_0000_0000n), 'fault');
+    assert.equal(kind(5, 1n << 56n), 'not-canonical');
+    assert.equal(kind(5, 0xfeff_ffff_ffff_ffffn), 'not-canonical');
   });
 
   it('T4 T5: setting a guest’s flag needs a writable page under EPT', () => {

@@ -363,11 +363,8 @@ describe('the RISC-V oracle, two stages', () => {
     assert.deepEqual(five.reads, [0x10_3ff8n, 0x10_4008n, 0x10_5008n, 0x10_6008n, 0x10_7008n]);
     map.set(0x10_6008n, pte(0x78n, GPAGE));
     const four = two(map, READ, bare, { scheme: 'Sv48x4' }, (0x7ffn << 39n) + 0x4020_1234n);
-    assert.equal(short(four), `${((0x77n << 21n) + 0x1234n).toString(16)}/200000/rwxu`);
-    assert.deepEqual(
-      four.reads,
-      [0x10_3ff8n, 0x10_4008n, 0x10_5008n, 0x10_6008n].slice(0, four.reads.length),
-    );
+    assert.equal(short(four), '78234/1000/rwxu');
+    assert.deepEqual(four.reads, [0x10_3ff8n, 0x10_4008n, 0x10_5008n, 0x10_6008n]);
   });
 
   it('T5: every G-stage access is a user access', () => {

@@ -13,7 +13,6 @@ import {
   RANGE_PAGES,
   ROUND,
   SEEN,
-  TestAndSkip,
   tracked,
   type Width,
 } from './page-races.ts';
@@ -52,10 +51,6 @@ const WRITERS: Readonly<Record<PageWriter, (width: Width) => (value: number) => 
     return eachPage(width, (gpa, value) => memory.store(u32, gpa, value));
   },
   ranges: (width) => ranges(tracked(ram, new DirtyLog(logs[width]))),
-  'planted: test and skip': (width) => {
-    const memory = tracked(ram, new TestAndSkip(logs[width]));
-    return eachPage(width, (gpa, value) => memory.writeU32(gpa, value));
-  },
   'planted: mark first': (width) => {
     const log = new DirtyLog(logs[width]);
     return eachPage(width, (gpa, value) => {

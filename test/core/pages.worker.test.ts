@@ -20,7 +20,6 @@ import {
 const ROUNDS = { tight: 15_000, wide: 500 } as const;
 /** A race that a planted defect has not lost after so many times as many rounds shows that nothing is raced here. */
 const PLANTED_TIMES = 60;
-const PLANTED_MS = 4_000;
 
 describe('M12: races about pages between Workers', () => {
   const ram = new SharedArrayBuffer(0x1_0000);
@@ -110,16 +109,6 @@ describe('M12: races about pages between Workers', () => {
       assert.equal(await lost(writer, width, ROUNDS[width]), 0);
     });
   }
-
-  it('M12: this race catches planted: test and skip (64 pages), or says that it does not', async () => {
-    // It takes a store that is still on its way: mostly seen within 3 seconds on Node, not in 20 on Deno.
-    let missing = 0;
-    const until = performance.now() + PLANTED_MS;
-    while (missing === 0 && performance.now() < until)
-      missing = await lost('planted: test and skip', 'tight', ROUNDS.tight);
-    if (missing === 0)
-      console.warn('M12: test-and-skip lost no page: of it the races prove nothing on this runtime');
-  });
 
   it('M12: this race catches planted: mark first (2048 pages)', async () => {
     const missing = await lost('planted: mark first', 'wide', PLANTED_TIMES * ROUNDS.wide);

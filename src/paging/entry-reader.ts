@@ -27,6 +27,11 @@ export interface EntryReader {
     newLo: number,
     newHi: number,
   ): boolean | undefined;
+  /**
+   * Reads a whole table at once, each entry whole, where that is cheaper than one by one: false where it is not to be had,
+   * which says nothing about the entries.
+   */
+  snapshot(lo: number, hi: number, words: Uint32Array): boolean;
   /** False where it is known without reading that some of the `length` bytes at `hi:lo` cannot be read. */
   covers(lo: number, hi: number, length: number): boolean;
 }
@@ -88,6 +93,10 @@ export class OpsEntryReader<TableAddr> implements EntryReader {
     const table = tables.fromPhys((hi >>> 0) * 0x1_0000_0000 + ((lo & TABLE_MASK) >>> 0));
     const address = tables.entryAddr(table, lo & ~TABLE_MASK);
     return tables.compareExchangeEntry(address, fromHalves(oldLo, oldHi), fromHalves(newLo, newHi), size);
+  }
+
+  snapshot(): boolean {
+    return false;
   }
 
   covers(): boolean {

@@ -1,5 +1,5 @@
 import type { ResolvedControls } from './architecture.ts';
-import { bits, NONE } from './bits.ts';
+import { bits, NONE, union } from './bits.ts';
 import { type LeafField, leafFields } from './entry-codec.ts';
 import { breaks, type CompiledRule, compileRules, isOn, quickPattern } from './entry-rules.ts';
 import { FieldMover } from './field-mover.ts';
@@ -67,6 +67,12 @@ export class Level {
   /** Bits of a leaf that say what kind of memory it maps and whether globally. */
   readonly attributeMaskLo: number;
   readonly attributeMaskHi: number;
+  /**
+   * Bits of a leaf that make a difference to a listing: all but marks, software's own, and what is ignored. Two leaves of
+   * this level that are equal in them, but for the address, are listed as one range.
+   */
+  readonly listedLo: number;
+  readonly listedHi: number;
   private readonly isTable: Pattern | undefined;
   private readonly isSpecial: Pattern | undefined;
   private readonly tableRules: readonly CompiledRule[];
@@ -130,6 +136,16 @@ export class Level {
     const kind = this.fields.filter(({ attribute }) => attribute === 'memoryType' || attribute === 'global');
     this.attributeMaskLo = kind.reduce((mask, { bit }) => (bit < 32 ? mask | (1 << bit) : mask), 0);
     this.attributeMaskHi = kind.reduce((mask, { bit }) => (bit < 32 ? mask : mask | (1 << (bit - 32))), 0);
+    const listed = this.fields.filter(
+      ({ attribute }) => attribute !== 'accessed' && attribute !== 'dirty' && attribute !== 'protectionKey',
+    );
+    const listedBits = union(
+      ...listed.map(({ bit }) => bits(bit)),
+      ...address.map(({ from, bits: count }) => bits(from + count - 1, from)),
+      leaf === undefined ? NONE : leaf.mask,
+    );
+    this.listedLo = listedBits.lo | 0;
+    this.listedHi = listedBits.hi | 0;
     this.special =
       variant || specialLeaf === undefined ? this : new Level(format, level, next, controls, true);
   }

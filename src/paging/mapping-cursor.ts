@@ -4,7 +4,7 @@ import { leafAddress } from './entry-codec.ts';
 import { type EntryReader, entryHalves } from './entry-reader.ts';
 import type { Level } from './level.ts';
 import type { MappingRecord } from './mapping-record.ts';
-import { OpenRange, type RangeKind } from './open-range.ts';
+import { mappedRange, OpenRange, type RangeKind } from './open-range.ts';
 import { LEAF, NOT_PRESENT, SPECIAL_LEAF, TABLE } from './verdict.ts';
 import { addressOf } from './virtual-range.ts';
 
@@ -39,6 +39,9 @@ interface Frame {
   handedDown: number;
   /** Every entry can be read; otherwise each is asked for before. */
   whole: boolean;
+  /** The table's entries, where they could be read at once; `taken` says whether they could. */
+  readonly words: Uint32Array;
+  taken: boolean;
   index: number;
   lastIndex: number;
 }
@@ -58,8 +61,9 @@ export class MappingCursor implements IterableIterator<MappingRecord> {
   private depth = -1;
   private reads = 0;
   private open: OpenRange | undefined = undefined;
-  /** Complete records that are not handed out yet: two at most. */
-  private readonly ready: MappingRecord[] = [];
+  /** Complete records that are not handed out yet, the first and the second. */
+  private ready: MappingRecord | undefined = undefined;
+  private readyNext: MappingRecord | undefined = undefined;
 
   constructor(source: WalkSource, options: CursorOptions) {
     const { compiled, reader } = source;
@@ -78,9 +82,11 @@ export class MappingCursor implements IterableIterator<MappingRecord> {
   }
 
   next(): IteratorResult<MappingRecord, undefined> {
-    while (this.ready.length === 0 && this.depth >= 0) this.step();
-    if (this.ready.length === 0) this.flush();
-    const value = this.ready.shift();
+    while (this.ready === undefined && this.depth >= 0) this.step();
+    if (this.ready === undefined) this.flush();
+    const value = this.ready;
+    this.ready = this.readyNext;
+    this.readyNext = undefined;
     return value === undefined ? { done: true, value } : { done: false, value };
   }
 
@@ -97,7 +103,7 @@ export class MappingCursor implements IterableIterator<MappingRecord> {
     const page = Math.max(base, options.first);
     if (this.reads >= options.budget) {
       this.flush();
-      this.ready.push({ kind: 'budget', gva: addressOf(compiled.format, page), reads: this.reads });
+      this.hand({ kind: 'budget', gva: addressOf(compiled.format, page), reads: this.reads });
       this.depth = -1;
       return;
     }
@@ -105,7 +111,9 @@ export class MappingCursor implements IterableIterator<MappingRecord> {
     frame.index++;
     const entryAt = frame.tableLo | (index * compiled.format.entrySize);
     // Asking first costs less than the exception of a read that fails, of which a hostile guest could arrange many.
-    if (
+    if (frame.taken) {
+      this.take(frame, index);
+    } else if (
       !(frame.whole || reader.covers(entryAt, tableHi, compiled.format.entrySize)) ||
       !reader.load(entryAt, tableHi)
     ) {
@@ -140,6 +148,7 @@ export class MappingCursor implements IterableIterator<MappingRecord> {
       }
       case LEAF:
         this.addLeaf(level, frame, page, entryAt, lo, hi);
+        if (options.coalesce) this.growRange(frame, level, base, lo, hi);
         return;
       case SPECIAL_LEAF:
         this.addLeaf(level.special, frame, page, entryAt, lo, hi);
@@ -151,6 +160,49 @@ export class MappingCursor implements IterableIterator<MappingRecord> {
       default:
         this.add('reserved', level, page, this.pagesLeft(frame, page), physical(entryAt, tableHi), 0, 0, 0);
     }
+  }
+
+  /** Puts an entry that was read with its table where one that was read by itself would be. */
+  private take(frame: Frame, index: number): void {
+    if (this.compiled.format.entrySize === 8) {
+      entryHalves[0] = frame.words[2 * index] as number;
+      entryHalves[1] = frame.words[2 * index + 1] as number;
+    } else {
+      entryHalves[0] = frame.words[index] as number;
+      entryHalves[1] = 0;
+    }
+  }
+
+  /**
+   * After the leaf `hi:lo` of the entry for page `page`: passes over the entries that only make its range longer. Where
+   * tables could be read at once this is most of the work.
+   */
+  private growRange(frame: Frame, level: Level, page: number, lo: number, hi: number): void {
+    const { compiled, options, open } = this;
+    const step = level.pageSize / 2 ** level.leafAddress.shift;
+    if (!frame.taken || open?.kind !== 'mapped' || compiled.format.entrySize !== 8 || step >= 2 ** 31) return;
+    const { words } = frame;
+    const maskLo = level.listedLo;
+    const maskHi = level.listedHi;
+    const wantedHi = hi & maskHi;
+    const beforeHalf = page < compiled.upperHalf ? (compiled.upperHalf - page) / frame.span - 1 : 2 ** 20;
+    const most = Math.min(frame.lastIndex - frame.index + 1, options.budget - this.reads, beforeHalf);
+    let wanted = lo & maskLo;
+    let count = 0;
+    for (let at = 2 * frame.index; count < most; count++, at += 2) {
+      wanted = (wanted + step) | 0;
+      // A carry goes to the upper half of the entry: for the long way.
+      if (wanted >>> 0 < step) break;
+      const differs =
+        (((words[at] as number) & maskLo) ^ wanted) | (((words[at + 1] as number) & maskHi) ^ wantedHi);
+      if (differs !== 0) break;
+    }
+    if (count === 0) return;
+    // The last entry may go beyond what was asked for.
+    const pages = Math.min(count * frame.span, options.last - (page + frame.span) + 1);
+    this.reads += count;
+    frame.index += count;
+    open.grow(pages);
   }
 
   /**
@@ -198,7 +250,7 @@ export class MappingCursor implements IterableIterator<MappingRecord> {
       if (listed !== undefined) {
         const { format } = compiled;
         this.flush();
-        this.ready.push({
+        this.hand({
           kind: 'alias',
           gva: addressOf(format, page),
           size: (Math.min(end, options.last) - page + 1) * 4096,
@@ -235,7 +287,9 @@ export class MappingCursor implements IterableIterator<MappingRecord> {
     frame.handedDown = handedDown;
     frame.index = Math.max(0, Math.floor((first - base) / frame.span));
     frame.lastIndex = Math.min(entries - 1, Math.floor((last - base) / frame.span));
-    frame.whole = this.reader.covers(tableLo, tableHi, entries * this.compiled.format.entrySize);
+    frame.taken = this.reader.snapshot(tableLo, tableHi, frame.words);
+    frame.whole =
+      frame.taken || this.reader.covers(tableLo, tableHi, entries * this.compiled.format.entrySize);
   }
 
   private add(
@@ -251,6 +305,10 @@ export class MappingCursor implements IterableIterator<MappingRecord> {
     const joins = this.options.coalesce || kind === 'table-unreadable';
     if (joins && this.open?.join(kind, level, page, count, address, rights, lo, hi) === true) return;
     this.flush();
+    if (kind === 'mapped' && !joins) {
+      this.hand(mappedRange(this.compiled, level, page, count, address, rights, lo, hi));
+      return;
+    }
     this.open = new OpenRange(this.compiled, kind, level, page, count, address, rights, lo, hi);
   }
 
@@ -259,9 +317,14 @@ export class MappingCursor implements IterableIterator<MappingRecord> {
     return Math.min(base + index * span - 1, this.options.last) - page + 1;
   }
 
+  private hand(record: MappingRecord): void {
+    if (this.ready === undefined) this.ready = record;
+    else this.readyNext = record;
+  }
+
   /** Completes the range that was growing. */
   private flush(): void {
-    if (this.open !== undefined) this.ready.push(this.open.record());
+    if (this.open !== undefined) this.hand(this.open.record());
     this.open = undefined;
   }
 }
@@ -269,7 +332,7 @@ export class MappingCursor implements IterableIterator<MappingRecord> {
 function makeFrames(compiled: CompiledFormat): Frame[] {
   const frames: Frame[] = [];
   let level = compiled.top;
-  for (const { indexBit } of compiled.format.levels) {
+  for (const { indexBit, indexBits } of compiled.format.levels) {
     const span = 2 ** (indexBit - 12);
     frames.push({
       level,
@@ -281,6 +344,8 @@ function makeFrames(compiled: CompiledFormat): Frame[] {
       orHi: 0,
       handedDown: 0,
       whole: false,
+      words: new Uint32Array((2 ** indexBits * compiled.format.entrySize) / 4),
+      taken: false,
       index: 0,
       lastIndex: -1,
     });

@@ -71,9 +71,27 @@ export class MemoryEntryReader implements EntryReader {
     );
   }
 
+  /**
+   * One copy for all of a table's entries, where nobody else can write them: a copy of shared memory promises no whole
+   * entries, as reading them one by one does.
+   */
+  snapshot(lo: number, hi: number, words: Uint32Array): boolean {
+    const gpa = physical(lo, hi);
+    const length = words.byteLength;
+    if (!this.memory.checkRange(gpa, length)) return false;
+    const run = this.memory.translateAndGetLimit(gpa);
+    if (run === undefined || run.limit < length || isShared(run.buffer)) return false;
+    this.memory.readAt(gpa, new Uint8Array(words.buffer, words.byteOffset, length));
+    return true;
+  }
+
   covers(lo: number, hi: number, length: number): boolean {
     return this.memory.checkRange(physical(lo, hi), length);
   }
+}
+
+function isShared(buffer: ArrayBufferLike): boolean {
+  return typeof SharedArrayBuffer !== 'undefined' && buffer instanceof SharedArrayBuffer;
 }
 
 /** See {@link EntryReader.replace}. */

@@ -69,6 +69,10 @@ export class StagedEntryReader implements EntryReader {
     return this.memory.replace(physical[0] as number, physical[1] as number, oldLo, oldHi, newLo, newHi);
   }
 
+  snapshot(): boolean {
+    return false;
+  }
+
   covers(): boolean {
     return true;
   }

@@ -173,6 +173,52 @@ describe('AArch64 access control', () => {
   });
 });
 
+describe('AArch64 fault status codes', () => {
+  const code = (format: PagingFormat, tables: SparseTables, controls = {}, va = 0n): number => {
+    const translation = new Translator({ tables, format, controls }).translate(va);
+    assert(translation.kind === 'page-fault' || translation.kind === 'not-canonical');
+    return translation.errorCode;
+  };
+
+  it('T2: level -1 has its own', () => {
+    const format = aarch64Stage1Format({ granule: 4096, inputBits: 52, wide: true });
+    const tables = new SparseTables(0x1000);
+    assert.equal(code(format, tables), 0x2b);
+    tables.entries.set(0x1000, 1n);
+    assert.equal(code(format, tables), 0x2b, 'no blocks there');
+    tables.entries.set(0x1000, (1n << 40n) | 3n);
+    assert.equal(code(format, tables, { physicalBits: 40 }), 0x29);
+    assert.equal(code(format, tables, {}, 1n << 52n), 0x04, 'out of range');
+  });
+
+  it('T2: address size, translation, access flag and permission, by level', () => {
+    const read = (tables: SparseTables, controls = {}): number => code(STAGE1, tables, controls, VA);
+    assert.equal(read(tablesOf(PAGE, 0n)), 0x05);
+    assert.equal(read(tablesOf(PAGE, undefined, 0n)), 0x06);
+    assert.equal(read(tablesOf(0n)), 0x07);
+    assert.equal(read(tablesOf(PAGE - 2n)), 0x07, 'a block at level 3');
+    assert.equal(read(tablesOf(PAGE, (1n << 40n) | 3n), { physicalBits: 40 }), 0x01);
+    assert.equal(read(tablesOf(PAGE | (1n << 40n)), { physicalBits: 40 }), 0x03);
+    assert.equal(read(tablesOf(PAGE - 0x400n), { accessedDirty: 'fault' }), 0x0b);
+    assert.equal(read(tablesOf(PAGE | AP_EL0), { pan: true }), 0x0f);
+    // In this order: address size, access flag, permission.
+    const all = (PAGE | AP_EL0 | (1n << 40n)) - 0x400n;
+    assert.equal(read(tablesOf(all), { physicalBits: 40, pan: true, accessedDirty: 'fault' }), 0x03);
+    assert.equal(read(tablesOf(all), { pan: true, accessedDirty: 'fault' }), 0x0b);
+    assert.equal(read(tablesOf(all), { pan: true }), 0x0f);
+  });
+
+  it('T2: of a block that is larger than memory can be, the byte counts', () => {
+    const format = aarch64Stage1Format({ granule: 4096, inputBits: 48, wide: true });
+    const tables = new SparseTables(0x1000);
+    tables.entries.set(0x1000, 0x401n); // 512 GiB at 0
+    const translator = new Translator({ tables, format, controls: { physicalBits: 36 } });
+    const last = translator.translate(0xf_ffff_ffffn);
+    assert(last.kind === 'mapped' && last.gpa === 0xf_ffff_ffff);
+    assert.equal(code(format, tables, { physicalBits: 36 }, 0x10_0000_0000n), 0x00);
+  });
+});
+
 describe('AArch64 formats', () => {
   const levels = ({ levels: all }: PagingFormat): string =>
     all

@@ -137,7 +137,7 @@ const HCR = 1n << 31n;
 
 describe(`AArch64's tables on a bare machine (seed ${seed})`, {
   skip: need('qemu-system-aarch64', 'setpriv'),
-  timeout: 300_000,
+  timeout: 900_000,
 }, () => {
   const choose = choices(seed);
   let machine: ProbeMachine<AArch64Word>;

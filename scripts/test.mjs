@@ -7,7 +7,7 @@ import { tell } from './lib/tally.mjs';
 import { describeResult, runTestFile } from './lib/test-file.mjs';
 import { allTests, runsAlone } from './lib/test-files.mjs';
 
-const FILE_TIMEOUT_MS = 1_000_000;
+const FILE_TIMEOUT_MS = 1_500_000;
 
 await main(async () => {
   await prepare();

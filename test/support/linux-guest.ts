@@ -176,7 +176,7 @@ export class LinuxGuest {
   }
 
   /** Waits for a line on the guest's console. */
-  async waitFor(pattern: RegExp, ms = 180_000): Promise<RegExpExecArray> {
+  async waitFor(pattern: RegExp, ms = 600_000): Promise<RegExpExecArray> {
     return await this.console.waitFor(pattern, ms);
   }
 

@@ -62,6 +62,14 @@ export { type MergeResult, merge } from './merge.ts';
 export { NPT_4LEVEL, NPT_5LEVEL } from './npt-formats.ts';
 export { isPagingError, PagingError, type PagingErrorCode, type PagingErrorFacts } from './paging-error.ts';
 export { type ProtectRequest, type ProtectResult, protect } from './protect.ts';
+export {
+  type LookupStopped,
+  type OfSpace,
+  type ReverseLookupOptions,
+  type ReverseRecord,
+  reverseLookup,
+} from './reverse-lookup.ts';
+export { ReverseMap } from './reverse-map.ts';
 export { formatRights, type RightName, type Rights } from './rights.ts';
 export type { RiscvControls, RiscvGuestControls } from './riscv-controls.ts';
 export {

@@ -1,0 +1,195 @@
+import { ADDRESS_SPACE_SIZE, isGpa } from '../core/index.ts';
+import type { AliasRange, MappedRange, UnreadableRange } from './mapping-record.ts';
+import { mappings } from './mappings.ts';
+import { PagingError } from './paging-error.ts';
+import type { Translator } from './translator.ts';
+
+/** Where and how far to look. */
+export interface ReverseLookupOptions {
+  /** First virtual address. Default 0. */
+  readonly first?: bigint;
+  /** Last virtual address, inclusive. Default 2^64-1. */
+  readonly last?: bigint;
+  /**
+   * How many entries to read at most, and how many ranges to take over from tables that were listed before; for each
+   * address space. Default 2^24.
+   */
+  readonly budget?: number;
+}
+
+/** Which of the address spaces a record is about: its place in the list that was given, from 0. */
+export interface OfSpace {
+  readonly space: number;
+}
+
+/** A budget is used up: there may be more from `gva` on. */
+export interface LookupStopped {
+  readonly kind: 'budget';
+  readonly gva: bigint;
+}
+
+/** A virtual range that maps what was asked for, or a place where nobody can say. */
+export type ReverseRecord = (MappedRange | UnreadableRange | LookupStopped) & OfSpace;
+
+const PAGE = 4096;
+
+/**
+ * Finds the virtual addresses that map physical pages, in one address space or in several, lazily: through the tables as
+ * they are, each walked once. Of a large page only the part that was asked for is told. Tables that could not be read, and
+ * the end of a budget, are records as well: without one, the answer is complete.
+ *
+ * The work is that of {@link mappings} and bounded as there. A table that the guest uses twice is read once; the ranges
+ * found in it count again for each use.
+ *
+ * @param gpa - any address in the first page
+ * @param length - bytes from `gpa` on; every page that one of them is in counts. Default 1
+ * @throws PagingError `invalid` where a number or an option is out of range
+ *
+ * @example
+ * ```ts
+ * import assert from 'node:assert/strict';
+ * import { GuestMemory } from 'guestmem';
+ * import { createRoot, FrameRange, GuestTables, map, reverseLookup, Translator, X86_4LEVEL } from 'guestmem/paging';
+ *
+ * const memory = GuestMemory.allocate(0x10_0000);
+ * const tables = new GuestTables(memory, { frames: new FrameRange(0x8_0000, 0x8_0000) });
+ * createRoot(tables, X86_4LEVEL);
+ * map(tables, { format: X86_4LEVEL, gva: 0x40_0000n, gpa: 0x7000, length: 0x1000, user: true });
+ * map(tables, { format: X86_4LEVEL, gva: 0xffff_8880_0000_0000n, gpa: 0, length: 0x10_0000, write: true });
+ * const translator = new Translator({ tables, format: X86_4LEVEL });
+ *
+ * const found = [...reverseLookup(translator, 0x7123)];
+ * assert.deepEqual(
+ *   found.map((record) => record.kind === 'mapped' && [record.gva, record.gpa, record.size]),
+ *   [
+ *     [0x40_0000n, 0x7000, 0x1000],
+ *     [0xffff_8880_0000_7000n, 0x7000, 0x1000],
+ *   ],
+ * );
+ * ```
+ */
+export function reverseLookup<TableAddr>(
+  spaces: Translator<TableAddr> | Iterable<Translator<TableAddr>>,
+  gpa: number,
+  length = 1,
+  options: ReverseLookupOptions = {},
+): Generator<ReverseRecord, void, undefined> {
+  const { start, end } = pagesOf(gpa, length);
+  return rangesOfSpaces(spaces, options, (range) => partWithin(range, start, end));
+}
+
+/** The whole pages that a physical range touches. */
+export function pagesOf(gpa: number, length: number): { readonly start: number; readonly end: number } {
+  if (!isGpa(gpa) || !isGpa(length) || length < 1 || length > ADDRESS_SPACE_SIZE - gpa) {
+    throw new PagingError(
+      'invalid',
+      `Cannot look up physical memory: current range ${gpa}+${length}, wanted at least one byte below 2^53`,
+    );
+  }
+  return { start: Math.floor(gpa / PAGE) * PAGE, end: Math.ceil((gpa + length) / PAGE) * PAGE };
+}
+
+/** Every mapped range of address spaces, with aliases resolved, as far as `keep` wants it. */
+export function* rangesOfSpaces<TableAddr>(
+  spaces: Translator<TableAddr> | Iterable<Translator<TableAddr>>,
+  options: ReverseLookupOptions,
+  keep: (range: MappedRange) => MappedRange | undefined,
+): Generator<ReverseRecord, void, undefined> {
+  let space = 0;
+  for (const translator of Symbol.iterator in spaces ? spaces : [spaces]) {
+    for (const record of rangesOf(translator, options, keep)) yield { ...record, space };
+    space++;
+  }
+}
+
+/**
+ * What {@link mappings} lists, with each alias replaced by what was kept of the range that it repeats. That range lies
+ * before it and was listed whole, so that nothing is walked twice; and as every range that comes out of an alias is
+ * counted, a few tables that refer to each other cannot make more work than the budget allows.
+ */
+function* rangesOf<TableAddr>(
+  translator: Translator<TableAddr>,
+  options: ReverseLookupOptions,
+  keep: (range: MappedRange) => MappedRange | undefined,
+): Generator<MappedRange | UnreadableRange | LookupStopped, void, undefined> {
+  const { budget = 2 ** 24 } = options;
+  const kept: MappedRange[] = [];
+  let repeated = 0;
+  for (const record of mappings(translator, options)) {
+    switch (record.kind) {
+      case 'mapped': {
+        const part = keep(record);
+        if (part === undefined) break;
+        kept.push(part);
+        yield part;
+        break;
+      }
+      case 'alias':
+        for (const copy of copies(kept, record)) {
+          if (++repeated > budget) {
+            yield { kind: 'budget', gva: copy.gva };
+            return;
+          }
+          kept.push(copy);
+          yield copy;
+        }
+        break;
+      case 'table-unreadable':
+        yield record;
+        break;
+      case 'budget':
+        yield { kind: 'budget', gva: record.gva };
+        return;
+      case 'reserved':
+        // Every access there faults: no physical page is mapped.
+        break;
+    }
+  }
+}
+
+/** What an alias says again of the ranges before it, which are in the order of addresses and apart. */
+function* copies(kept: readonly MappedRange[], alias: AliasRange): Generator<MappedRange, void, undefined> {
+  const end = alias.of + BigInt(alias.size);
+  const { length } = kept;
+  let index = firstEndingAfter(kept, alias.of);
+  for (; index < length; index++) {
+    const range = kept[index] as MappedRange;
+    if (range.gva >= end) return;
+    const skipped = Number(max(alias.of - range.gva, 0n));
+    const size = Math.min(range.size, Number(end - range.gva)) - skipped;
+    yield {
+      ...range,
+      gva: range.gva + BigInt(skipped) - alias.of + alias.gva,
+      gpa: range.gpa + skipped,
+      size,
+    };
+  }
+}
+
+function firstEndingAfter(ranges: readonly MappedRange[], gva: bigint): number {
+  let low = 0;
+  let high = ranges.length;
+  while (low < high) {
+    const middle = (low + high) >>> 1;
+    const { gva: start, size } = ranges[middle] as MappedRange;
+    if (start + BigInt(size) > gva) high = middle;
+    else low = middle + 1;
+  }
+  return low;
+}
+
+/** The part of a mapped range whose physical addresses lie in a range. */
+export function partWithin<Range extends MappedRange>(
+  range: Range,
+  start: number,
+  end: number,
+): Range | undefined {
+  const from = Math.max(range.gpa, start);
+  const to = Math.min(range.gpa + range.size, end);
+  if (from >= to) return undefined;
+  return { ...range, gva: range.gva + BigInt(from - range.gpa), gpa: from, size: to - from };
+}
+
+function max(a: bigint, b: bigint): bigint {
+  return a > b ? a : b;
+}

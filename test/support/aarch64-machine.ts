@@ -5,9 +5,11 @@
  * PSTATE.PAN what EL0 may read. So PSTATE is set through gdb for each question; nothing runs meanwhile.
  */
 
+import type { GuestMemory } from 'guestmem';
+import { AArch64Translator, aarch64Stage1FromRegisters } from 'guestmem/paging';
 import type { QemuMachine } from 'guestmem/qemu';
 import type { GdbRemote } from './gdb-remote.ts';
-import { type AArch64Processor, type AArch64Result, aarch64Stage1 } from './oracles/aarch64.ts';
+import { type AArch64Processor, aarch64Stage1 } from './oracles/aarch64.ts';
 import { decodeTcrEl1, decodeTtbrEl1, type TcrEl1, type TtbrEl1 } from './oracles/aarch64-registers.ts';
 import type { OracleMemory } from './oracles/oracle.ts';
 
@@ -84,20 +86,48 @@ export async function askAs(
   return expected;
 }
 
-/** What the naive reading of the specification says to a reader's reading; gva2gpa does not look at the access flag, as with HA. */
-export function oracleSays(
+/** The library's translator of both halves. @param how `marks`: as the processor marks; else it does not look at the access flag. */
+export function libraryOf(
+  { words, processor }: AArch64Registers,
+  how: { readonly memory: GuestMemory; readonly pan: boolean; readonly marks: boolean },
+): AArch64Translator {
+  const { memory, pan, marks } = how;
+  const { paMax: physicalBits, lva, lpa2, ttst, xnx } = processor;
+  const modes = aarch64Stage1FromRegisters({
+    ...words,
+    pan,
+    processor: { physicalBits, lva, lpa2, ttst, xnx },
+  });
+  return new AArch64Translator({ ...modes, memory, accessedDirty: marks ? modes.lower.marking : 'off' });
+}
+
+/** Where the library answers otherwise than QEMU. */
+export function libraryDiffers(
+  memory: GuestMemory,
+  registers: AArch64Registers,
+  expected: readonly AArch64Expected[],
+): AArch64Expected[] {
+  const plain = libraryOf(registers, { memory, pan: false, marks: false });
+  const withPan = libraryOf(registers, { memory, pan: true, marks: false });
+  return expected.filter(({ gva, reader, gpa }) => {
+    const translator = reader === 'EL1 with PAN' ? withPan : plain;
+    const got = translator.translate(gva, { kind: 'read', user: reader === 'EL0' });
+    return (got.kind === 'mapped' ? got.gpa : undefined) !== gpa;
+  });
+}
+
+/** What the naive reading of the specification says. As with HA, for gva2gpa does not look at the access flag. */
+export function naiveGpa(
   memory: OracleMemory,
   { tcr, ttbr0, ttbr1, processor, words }: AArch64Registers,
   { gva, reader }: AArch64Expected,
-): AArch64Result {
+): number | undefined {
   const wxn = (words.sctlr >> 19n) % 2n === 1n;
-  return aarch64Stage1(
+  const got = aarch64Stage1(
     memory,
     { tcr: { ...tcr, ha: true }, ttbr0, ttbr1, wxn, pan: reader === 'EL1 with PAN', processor },
     gva,
-    {
-      kind: 'read',
-      user: reader === 'EL0',
-    },
+    { kind: 'read', user: reader === 'EL0' },
   );
+  return got.kind === 'mapped' ? Number(got.pa) : undefined;
 }

@@ -20,50 +20,7 @@ import {
   decodeVtcrEl2,
   decodeVttbrEl2,
 } from '../support/oracles/aarch64-registers.ts';
-import { libraryText, oracleText, SIX_ACCESSES, SparseTables } from './support/aarch64.ts';
-
-/**
- * Tables that are full of entries, a function of address and seed: mostly tables and pages, mostly accessed, with
- * addresses of all widths and any rights.
- */
-class RandomTables extends SparseTables {
-  private readonly seed: number;
-  private readonly width: bigint;
-
-  constructor(root: number, seed: number, width: number) {
-    super(root, 2 ** 51);
-    this.seed = seed;
-    this.width = (1n << BigInt(width)) - 1n;
-  }
-
-  protected override untouched(addr: number): bigint {
-    const words = [1, 2, 3, 4].map((n) => mix(this.seed + n, addr));
-    const [type = 0, low = 0, high = 0, rest = 0] = words;
-    let entry = (((BigInt(high) << 32n) | BigInt(low)) & this.width & 0xffff_ffff_f000n) | 1n;
-    if (type % 8 !== 0) entry |= 2n;
-    if (type % 31 === 1) entry &= ~1n;
-    if (type % 7 !== 2) entry |= 1n << 10n;
-    // AP, S2AP; DBM; PXN and UXN, XN; now and then the tables' own restrictions; bits that the 52-bit forms use.
-    entry |= BigInt(rest % 4) << 6n;
-    if (rest % 5 === 0) entry |= 1n << 51n;
-    if (rest % 3 === 0) entry |= BigInt((rest >>> 4) % 4) << 53n;
-    if (rest % 11 === 0) entry |= BigInt((rest >>> 6) % 16) << 59n;
-    if (rest % 13 === 0) entry |= BigInt((rest >>> 8) % 16) << 12n;
-    if (rest % 17 === 0) entry |= BigInt((rest >>> 12) % 4) << 8n;
-    if (rest % 19 === 0) entry |= BigInt((rest >>> 14) % 4) << 48n;
-    return entry;
-  }
-}
-
-function mix(seed: number, addr: number): number {
-  let h =
-    seed ^
-    Math.imul((addr % 0x1_0000_0000) | 0, 0x9e37_79b1) ^
-    Math.imul((addr / 0x1_0000_0000) | 0, 0x85eb_ca6b);
-  h = Math.imul(h ^ (h >>> 15), 0x2c1b_3c6d);
-  h = Math.imul(h ^ (h >>> 12), 0x297a_2d39);
-  return (h ^ (h >>> 15)) >>> 0;
-}
+import { libraryText, oracleText, RandomTables, SIX_ACCESSES, type SparseTables } from './support/aarch64.ts';
 
 const PA_MAX = [52, 52, 48, 44, 42, 40, 36, 32] as const;
 const PROCESSOR: fc.Arbitrary<AArch64Processor> = fc

@@ -86,7 +86,7 @@ const LONG = 56;
 const SHORT = 34;
 
 /** Level `i` of a scheme whose entries are of `entrySize` bytes; `more` is 2 for the root of a G-stage. */
-function levelOf(i: number, entrySize: 4 | 8, more = 0): LevelFormat {
+function levelOf(i: number, entrySize: 4 | 8, more: number): LevelFormat {
   const long = entrySize === 8;
   const indexBits = long ? 9 : 10;
   const indexBit = 12 + indexBits * i;

@@ -28,7 +28,7 @@ const controls: fc.Arbitrary<AllControls> = fc.record({
   svnapot: fc.boolean(),
   svpbmt: fc.boolean(),
   svrsw60t59b: fc.boolean(),
-  physicalBits: fc.constantFrom(53, 53, 36, 44),
+  physicalBits: fc.constantFrom(53, 53, 32, 36, 44),
   accessedDirty: fc.constantFrom('off', 'fault', 'update'),
 });
 

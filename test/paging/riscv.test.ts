@@ -155,6 +155,29 @@ describe('RISC-V tables, by hand', () => {
     assert.equal(sv57x4.at(0x800_0000_0000_0000n), 'cause 21: no address');
   });
 
+  it('T1: the root of a G-stage is aligned to its 16 KiB, any other to 4 KiB', () => {
+    for (const format of RISCV_FORMATS) {
+      const memory = GuestMemory.allocate(0x8000);
+      const translator = new Translator({ memory, format, root: 0x7fff });
+      const fault = translator.translate(0n);
+      assert(fault.kind === 'page-fault');
+      assert.equal(fault.entryAddress, format.name.endsWith('x4') ? 0x4000 : 0x7000, format.name);
+    }
+  });
+
+  it('T3: where physical addresses have 32 bits, Sv32 has pages and tables beyond', () => {
+    const entries = [
+      [0x4000, pte(0x1_0000_0000n, V)],
+      [0x4004, pte(0x1_0000_0000n, RWXAD)],
+      [0x4008, pte(0xffc0_0000n, RWXAD)],
+    ] as const;
+    const narrow = machine(RISCV_SV32, entries, { physicalBits: 32 });
+    assert.equal(narrow.at(0n), 'cause 5 at level 1: address-size');
+    assert.equal(narrow.at(0x40_0000n), 'cause 5 at level 1: address-size');
+    assert.equal(narrow.at(0x80_1234n), 'ffc01234 of 400000 rwxs');
+    assert.equal(machine(RISCV_SV32, entries).at(0n), 'no table at level 0');
+  });
+
   it('T3: SUM, MXR and U', () => {
     const own = machine(RISCV_SV39, [[0x4000, pte(0n, RWXAD)]]);
     const users = machine(RISCV_SV39, [[0x4000, pte(0n, 0xdfn)]]);
@@ -180,18 +203,18 @@ describe('RISC-V tables, by hand', () => {
       [0x5000, pte(0x6000n, V)],
     ];
     const N = 1n << 63n;
-    for (let index = 0; index < 16; index++) entries.push([0x6000 + index * 8, N | pte(0x1234_8000n, RWXAD)]);
-    entries.push([0x6080, N | pte(0x1234_9000n, RWXAD)], [0x5008, N | pte(0x20_0000n, RWXAD)]);
+    for (let index = 0; index < 16; index++) entries.push([0x6000 + index * 8, N | pte(0x1235_8000n, RWXAD)]);
+    entries.push([0x6080, N | pte(0x1235_9000n, RWXAD)], [0x5008, N | pte(0x20_0000n, RWXAD)]);
     const { at, translator } = machine(RISCV_SV39, entries);
-    assert.equal(at(0x0n), '12340000 of 10000 rwxs');
-    assert.equal(at(0xabcdn), '1234abcd of 10000 rwxs');
+    assert.equal(at(0x0n), '12350000 of 10000 rwxs');
+    assert.equal(at(0xabcdn), '1235abcd of 10000 rwxs');
     assert.equal(at(0x1_0000n), 'cause 13 at level 0: reserved');
     assert.equal(at(0x20_0000n), 'cause 13 at level 1: reserved');
     const [listed] = mappings(translator, { last: 0xffffn });
     assert(listed?.kind === 'mapped');
     assert.deepEqual(
       [listed.gva, listed.size, listed.gpa, listed.pageSize],
-      [0n, 0x1_0000, 0x1234_0000, 0x1_0000],
+      [0n, 0x1_0000, 0x1235_0000, 0x1_0000],
     );
     const without = machine(RISCV_SV39, entries, { svnapot: false });
     assert.equal(without.at(0n), 'cause 13 at level 0: reserved');
@@ -319,7 +342,7 @@ describe('RISC-V tables, by hand', () => {
         execute: true,
         user: guest,
       });
-      map(tables, {
+      const { invalidations: added } = map(tables, {
         format,
         gva: 0x1000n,
         gpa: 0x5000,
@@ -328,6 +351,11 @@ describe('RISC-V tables, by hand', () => {
         memoryType: 0,
         global: true,
       });
+      // A hart may remember that there was nothing: the second mapping stands in tables of the first.
+      assert.deepEqual(
+        added.map(({ why }) => why),
+        ['added'],
+      );
       const translator = new Translator({ tables, format, controls: { accessedDirty: 'fault' } });
       const large = translator.translate(0x41_2345n, { kind: 'write' });
       assert(large.kind === 'mapped');

@@ -51,6 +51,20 @@ describe('M12: a log of written pages', () => {
     });
   });
 
+  it('M12: a writable view is in every answer until it is released, and in one more; a view to read in none', () => {
+    const tracking = trackDirty(GuestMemory.fromRegions([{ start: 0, backing: heap(4 * PAGE) }]));
+    const { memory } = tracking;
+    const view = memory.view(PAGE + 8, PAGE, 'write');
+    const held = [{ gpa: PAGE, length: 2 * PAGE }];
+    for (let i = 0; i < 3; i++) assert.deepEqual(tracking.drain(), held);
+    view.release();
+    view.release();
+    assert.deepEqual(tracking.drain(), held);
+    assert.deepEqual(tracking.drain(), []);
+    memory.view(PAGE, PAGE, 'read').release();
+    assert.deepEqual(tracking.drain(), []);
+  });
+
   it('M12 M16: regions that come later stand where their addresses are', () => {
     const tracking = trackDirty(GuestMemory.fromRegions([{ start: 8 * PAGE, backing: heap(PAGE) }]));
     const memory = tracking.memory

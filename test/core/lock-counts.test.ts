@@ -1,6 +1,13 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
-import { GuestMemory, heap, type MemoryBacking, ProtectedView } from '../../src/core/index.ts';
+import {
+  GuestMemory,
+  heap,
+  lockRange,
+  type MemoryBacking,
+  PagedRange,
+  ProtectedView,
+} from '../../src/core/index.ts';
 import { refused } from '../support/refused.ts';
 
 /** Memory that says when its pages are locked and unlocked, and can be closed. */
@@ -51,6 +58,23 @@ describe('M11: locks of both kinds on one page', () => {
       stays.release();
       view.protect(0x1000, 0x1000, '');
     }
+  });
+
+  it('M11: a range that is locked is told to the backing as one for the kernel, page by page, and unlocked by its disposal', () => {
+    const { backing, told } = lockable(0x4000);
+    const exposed: number[] = [];
+    const memory = GuestMemory.fromRegions([
+      { start: 0, backing: { ...backing, expose: (offset) => exposed.push(offset) } },
+    ]);
+    const locked = lockRange(memory, new PagedRange(0x800, 0x1000, [2, 0]));
+    assert.deepEqual(exposed, [0x2000, 0]);
+    assert.deepEqual(told, ['lock 8192 write', 'lock 0 write']);
+    locked[Symbol.dispose]();
+    refused(() => locked.iovecs, { code: 'closed' });
+    assert.deepEqual(told.slice(2).sort(), ['unlock 0', 'unlock 8192']);
+    const pages = memory.lockGpns([3]);
+    assert.deepEqual(exposed, [0x2000, 0], 'a lock without the kernel exposes nothing');
+    pages.release();
   });
 
   it('M11 M15: pages of which one is gone are closed, and are still to be unlocked', () => {

@@ -1,0 +1,306 @@
+import assert from 'node:assert/strict';
+import { describe, it } from 'node:test';
+import { DirtyLog } from '../../src/core/dirty-log.ts';
+import { withLog } from '../../src/core/dirty-tracking.ts';
+import {
+  bytes,
+  callbacks,
+  copyOnWrite,
+  GuestMemory,
+  heap,
+  type MemoryBacking,
+  PageRights,
+  shared,
+  trackDirty,
+  wasm,
+} from '../../src/core/index.ts';
+import { type MapEntry, makeEntry, type RegionInit } from '../../src/core/memory-map.ts';
+import { withRights } from '../../src/core/protection.ts';
+import type { Region } from '../../src/core/region.ts';
+import { pattern, patternWithoutNaN, SCALARS } from '../support/scalars.ts';
+import { newWasmMemory } from '../support/wasm-memory.ts';
+
+const START = 0xf_ffff_e000;
+const SIZE = 0x3004;
+const WIDTHS = [1, 2, 4, 8] as const;
+
+function entry(backing: MemoryBacking, init: Partial<RegionInit> = {}): MapEntry {
+  return makeEntry({ start: START, backing, ...init }, { operation: 'make' });
+}
+
+function only({ pieces }: MapEntry): Region {
+  const [piece] = pieces;
+  assert(piece !== undefined && pieces.length === 1);
+  return piece;
+}
+
+function log(pageSize?: number): DirtyLog {
+  return DirtyLog.create(SIZE, pageSize === undefined ? {} : { pageSize });
+}
+
+/** What one look at a region may answer: an aligned scalar inside, if the road is open at all. */
+function check(region: Region, open: { readonly read: boolean; readonly write: boolean }): void {
+  const { start, size } = region;
+  const near = [
+    0,
+    1,
+    2,
+    3,
+    4,
+    5,
+    6,
+    7,
+    8,
+    size - 9,
+    size - 8,
+    size - 4,
+    size - 3,
+    size - 2,
+    size - 1,
+    size,
+    size + 8,
+  ];
+  for (const offset of [
+    ...near,
+    -1,
+    -4,
+    -8,
+    0.5,
+    8.25,
+    Number.NaN,
+    2 ** 32,
+    2 ** 32 + 8,
+    2 ** 33,
+    -(2 ** 32),
+  ]) {
+    for (const width of WIDTHS) {
+      const inside =
+        Number.isInteger(offset) && offset >= 0 && offset + width <= size && offset % width === 0;
+      const at = `${width} bytes at offset ${offset}`;
+      assert.equal(region.holds(start + offset, width), open.read && inside, `read ${at}`);
+      assert.equal(region.holdsWritable(start + offset, width), open.write && inside, `write ${at}`);
+    }
+  }
+}
+
+describe('P1 M5: the quick road to a scalar', () => {
+  it('P1 M5: is open for aligned scalars inside plain memory, private or shared, and for no others', () => {
+    for (const backing of [heap(SIZE), shared(SIZE), bytes(new Uint8Array(SIZE + 16).subarray(16))])
+      check(only(entry(backing)), { read: true, write: true });
+  });
+
+  it('P1 M2: is closed to what is no plain access: calls, memory that grows or comes on demand, an odd start', () => {
+    const calls = callbacks({ size: SIZE, read: () => undefined, write: () => undefined });
+    const grows = wasm(newWasmMemory({ initial: 1, maximum: 2 }), 0, SIZE);
+    for (const backing of [calls, grows, copyOnWrite(SIZE, () => undefined)])
+      check(only(entry(backing)), { read: false, write: false });
+    const odd = bytes(new Uint8Array(SIZE + 4).subarray(4));
+    check(only(entry(odd, { start: START + 4 })), { read: false, write: false });
+  });
+
+  it('P1 M2: of read-only memory is open to reads alone', () => {
+    check(only(entry(heap(SIZE), { access: 'r' })), { read: true, write: false });
+    check(only(entry(bytes(new Uint8Array(SIZE), { readOnly: true }))), { read: true, write: false });
+  });
+
+  it('P1 M9: is closed where pages have rights, whatever they are', () => {
+    const guarded = withRights(entry(heap(SIZE)), new PageRights(SIZE, { initial: 'rwx' }));
+    check(only(guarded), { read: false, write: false });
+  });
+
+  it('P5 M12: stays open under one log of pages that hold a scalar, and marks it; else only reads take it', () => {
+    for (const pageSize of [8, 4096]) {
+      const one = log(pageSize);
+      const region = only(withLog(entry(heap(SIZE)), one));
+      check(region, { read: true, write: true });
+      assert.deepEqual([region.log, region.logOffset], [one, 0]);
+    }
+    for (const small of [1, 4])
+      check(only(withLog(entry(heap(SIZE)), log(small))), { read: true, write: false });
+    const twice = only(withLog(withLog(entry(heap(SIZE)), log()), log()));
+    check(twice, { read: true, write: false });
+    assert.equal(twice.log, undefined);
+  });
+
+  it('P5 M12: a part of it marks where it lies, and takes the slow road where its first byte is none of 8', () => {
+    const one = log();
+    const region = only(withLog(entry(heap(SIZE)), one));
+    const part = region.cut(0x1008, 0x1000, 0x2000);
+    check(part, { read: true, write: true });
+    assert.deepEqual([part.log, part.logOffset], [one, 0x1008]);
+    check(region.cut(0x1004, 0x1000, 0x2004), { read: false, write: false });
+    check(region.cut(0x1004, 0x1000, 0x2000), { read: false, write: false });
+    check(region.cut(0x1008, 0x1000, 0x2004), { read: false, write: false });
+    const bytewise = only(
+      entry(bytes(new Uint8Array(SIZE + 16).subarray(8)), { start: START + 0x1008 }),
+    ).with({ guards: [], marks: [{ log: one, offset: 4 }] });
+    check(bytewise, { read: true, write: false });
+    bytewise.mark(0xffc, 4);
+    assert.deepEqual(one.drain(), [0x1000]);
+  });
+
+  it('P1 M15: ends when the memory behind it closes, for its parts and what stands upon it too', () => {
+    const closing: (() => void)[] = [];
+    const backing: MemoryBacking = { ...heap(SIZE), onClose: (listener) => void closing.push(listener) };
+    const region = only(entry(backing));
+    const part = region.cut(8, 0x100, 0);
+    const logged = region.with({ guards: [], marks: [{ log: log(), offset: 0 }] });
+    for (const each of [region, part, logged]) check(each, { read: true, write: true });
+    for (const close of closing) close();
+    for (const each of [region, part, logged, region.cut(8, 0x100, 0)]) {
+      check(each, { read: false, write: false });
+      assert.deepEqual([each.closed, each.readPages, each.unruled], [true, 0, false]);
+    }
+  });
+
+  it('P7: by page numbers is open to the whole pages below 8 TiB of a region that begins at one', () => {
+    const pages = (start: number, size: number, backing: MemoryBacking = heap(size)): number[] => {
+      const region = only(makeEntry({ start, backing }, { operation: 'make' }));
+      return [region.firstPage, region.readPages];
+    };
+    assert.deepEqual(pages(0x5000, 0x2fff), [5, 2]);
+    assert.deepEqual(pages(0x5000, 0xfff), [5, 0]);
+    assert.deepEqual(pages(0x5008, 0x3000), [0, 0]);
+    assert.deepEqual(pages(2 ** 43 - 0x2000, 0x2000), [2 ** 31 - 2, 2]);
+    assert.deepEqual(pages(2 ** 43 - 0x2000, 0x2001), [0, 0]);
+    assert.deepEqual(pages(2 ** 43, 0x1000), [0, 0]);
+    assert.deepEqual(pages(0x5000, 0x3000, callbacks({ size: 0x3000, read: () => undefined })), [5, 0]);
+  });
+
+  it('P1: 64 bits move as two halves only where nobody else can see one without the other', () => {
+    assert.equal(only(entry(heap(SIZE))).exclusive, true);
+    for (const backing of [
+      shared(SIZE),
+      bytes(new Uint8Array(SIZE)),
+      { ...shared(SIZE), exclusive: true },
+      callbacks({ size: SIZE, read: () => undefined }),
+      { ...callbacks({ size: SIZE, read: () => undefined }), exclusive: true },
+    ])
+      assert.equal(only(entry(backing)).exclusive, false, backing.kind);
+  });
+});
+
+/** A memory of three plain regions. */
+function plain(): GuestMemory {
+  return GuestMemory.fromRegions([
+    { start: 0x1000, backing: heap(0x2000) },
+    { start: 0x8000, backing: heap(0x1000) },
+    { start: 0xc000, backing: shared(0x1000) },
+  ]);
+}
+
+/** The same memory, whose slow roads are blocked. */
+function withoutSlowRoads(memory: GuestMemory): GuestMemory {
+  for (const name of ['fetch', 'put', 'settle', 'reachable', 'eachPiece', 'moveScalar']) {
+    const blocked = (): never => {
+      throw new Error(`this went by ${name}`);
+    };
+    assert(name in memory && Reflect.set(memory, name, blocked), name);
+  }
+  return memory;
+}
+
+describe('P1 P3: what takes the quick road', () => {
+  const FIRST_LAST = [
+    [0x1000, 0x3000],
+    [0x8000, 0x9000],
+    [0xc000, 0xd000],
+  ] as const;
+
+  it('P1 P2: every aligned scalar of plain memory, in the first region that is tried and in every other', () => {
+    const memory = withoutSlowRoads(plain());
+    for (const { name, width, read, write, value } of SCALARS) {
+      const view = new DataView(patternWithoutNaN(16).buffer);
+      for (const [first, end] of FIRST_LAST) {
+        for (const gpa of [first, first + width, end - width]) {
+          write(memory, gpa, value(view, width));
+          assert.equal(read(memory, gpa), value(view, width), `${name} at 0x${gpa.toString(16)}`);
+        }
+        assert.throws(() => read(memory, end), /this went by/);
+        assert.throws(() => read(memory, first - width), /this went by/);
+        if (width > 1) assert.throws(() => read(memory, first + 1), /this went by/);
+      }
+    }
+  });
+
+  it('P5 M12: what is written so is marked in its page, and in no other', () => {
+    const tracking = trackDirty(plain());
+    const memory = withoutSlowRoads(tracking.memory);
+    for (const { name, write, read, width } of SCALARS) {
+      for (const gpa of [0x1000, 0x2000 - width, 0x2000, 0x3000 - width, 0x8ff8, 0xc008]) {
+        write(memory, gpa, 1);
+        assert.deepEqual(tracking.drain(), [{ gpa: gpa - (gpa % 0x1000), length: 0x1000 }], name);
+        read(memory, gpa);
+        assert.deepEqual(tracking.drain(), [], name);
+      }
+    }
+  });
+
+  it('P5 M12: what is written so is marked where it lies in its region, in later pieces and in parts of it too', () => {
+    const mapped = [0x1000, 0x3000, 0x1000].map((size) => new Uint8Array(size));
+    const backing: MemoryBacking = { kind: 'pieces', size: 0x5000, mapped };
+    const tracking = trackDirty(GuestMemory.fromRegions([{ start: 0x8000, backing }]));
+    const whole = withoutSlowRoads(tracking.memory.subrange(0, 0xd000));
+    const part = withoutSlowRoads(tracking.memory.subrange(0xa000, 0x3000));
+    for (const { name, write } of SCALARS) {
+      for (const [memory, origin] of [
+        [whole, 0],
+        [part, 0xa000],
+      ] as const) {
+        for (const page of [0x8000, 0x9000, 0xa000, 0xb000, 0xc000]) {
+          if (page < origin) continue;
+          write(memory, page - origin + 0x800, 1);
+          assert.deepEqual(
+            tracking.drain(),
+            [{ gpa: page, length: 0x1000 }],
+            `${name} from 0x${origin.toString(16)}`,
+          );
+        }
+      }
+    }
+  });
+
+  it('P7: 64 bits by the number of their page, from a region that begins at any', () => {
+    const memory = GuestMemory.fromRegions([{ start: 0x3000, backing: heap(0x8000) }]);
+    for (let page = 3; page < 11; page++) memory.writeU64(page * 0x1000 + 0x7f8, BigInt(page));
+    withoutSlowRoads(memory);
+    const cell = new BigUint64Array(1);
+    for (let page = 3; page < 11; page++) {
+      memory.readU64InPage(page, 0x7f8, cell);
+      assert.equal(cell[0], BigInt(page));
+    }
+    for (const page of [2, 11]) assert.throws(() => memory.readU64InPage(page, 0, cell), /this went by/);
+  });
+
+  it('P3 P4: every copy and fill inside plain memory, of all of it too', () => {
+    const memory = withoutSlowRoads(plain());
+    for (const [first, end] of FIRST_LAST) {
+      for (const [gpa, length] of [
+        [first, 1],
+        [first, end - first],
+        [first + 3, end - first - 3],
+        [end - 5, 5],
+        [first + 16, 0],
+      ] as const) {
+        const src = pattern(length);
+        const dest = new Uint8Array(length);
+        memory.writeAt(gpa, src);
+        memory.readAt(gpa, dest);
+        assert.deepEqual(dest, src);
+        memory.fillAt(gpa, 9, length);
+        memory.readAt(gpa, dest);
+        assert.deepEqual(dest, src.fill(9));
+        for (const [at, count] of [
+          [gpa, end - gpa + 1],
+          [first - 1, 2],
+          [first - 0x800, 4],
+          [gpa + 0.5, 1],
+          [gpa, -1],
+          [gpa, 2 ** 32],
+        ] as const)
+          assert.throws(() => memory.fillAt(at, 1, count), /this went by/);
+        assert.throws(() => memory.readAt(first - 0x800, new Uint8Array(4)), /this went by/);
+      }
+    }
+  });
+});

@@ -1,85 +1,136 @@
+import { EQUIVALENTS_OF_RESOLVER } from './equivalents-of-resolver.mjs';
+
 /**
- * Changes that no test can see, because what the code then does is the same, only slower, or because the case that they
- * let through cannot come. Each says why. `npm run mutants` tells of entries that are no longer so.
+ * Changes that no test can see: what the code then does is the same, only slower, or the case that they let through cannot
+ * come. Each says why. `npm run mutants` tells of entries that are no longer so.
  *
  * @type {readonly import('./score.mjs').Equivalent[]}
  */
 export const EQUIVALENTS = [
+  ...EQUIVALENTS_OF_RESOLVER,
   {
     file: 'src/core/dirty-log.ts',
-    text: "this.shared = typeof SharedArrayBuffer !== 'undefined' && words.buffer instanceof SharedArrayBuffer;",
-    was: "typeof SharedArrayBuffer !== 'undefined' && words.buffer instanceof SharedArrayBuffer",
-    became: ['true'],
     why: 'Atomics do the same to memory of one thread, only slower',
+    changes: [
+      [
+        "this.shared = typeof SharedArrayBuffer !== 'undefined' && words.buffer instanceof SharedArrayBuffer;",
+        "typeof SharedArrayBuffer !== 'undefined' && words.buffer instanceof SharedArrayBuffer",
+        'true',
+      ],
+    ],
   },
   {
     file: 'src/core/dirty-log.ts',
-    text: 'else if (((this.words[word] as number) & bit) === 0)',
-    was: '(this.words[word] & bit) === 0',
-    became: ['true'],
     why: 'a bit that is set again is set; the look before it spares the store',
+    changes: [
+      ['else if (((this.words[word] as number) & bit) === 0)', '(this.words[word] & bit) === 0', 'true'],
+    ],
   },
   {
     file: 'src/core/dirty-log.ts',
-    text: 'const page = this.shift < 12 ? Math.floor(offset / this.pageSize) : (offset / this.pageSize) >>> 0;',
-    was: 'this.shift < 12',
-    became: ['true', 'false', 'this.shift <= 12', 'this.shift >= 12'],
     why: 'both ways round down alike as far as there are pages: a log keeps a word for each, and has fewer than 2^32',
+    changes: [
+      [
+        'const page = this.shift < 12 ? Math.floor(offset / this.pageSize) : (offset / this.pageSize) >>> 0;',
+        'this.shift < 12',
+        'true',
+        'false',
+        'this.shift <= 12',
+        'this.shift >= 12',
+      ],
+    ],
   },
   {
     file: 'src/core/dirty-log.ts',
-    text: 'if (by > 0) Atomics.add(this.holds, 0, 1);',
-    was: 'by > 0',
-    became: ['by >= 0'],
     why: 'it is 1 or -1',
+    changes: [
+      ['if (by > 0) Atomics.add(this.holds, 0, 1);', 'by > 0', 'by >= 0'],
+      ['if (by < 0) Atomics.add(this.holds, 0, -1);', 'by < 0', 'by <= 0'],
+    ],
   },
   {
     file: 'src/core/dirty-log.ts',
-    text: 'if (by < 0) Atomics.add(this.holds, 0, -1);',
-    was: 'by < 0',
-    became: ['by <= 0'],
-    why: 'it is 1 or -1',
-  },
-  {
-    file: 'src/core/dirty-log.ts',
-    text: 'if (Atomics.load(this.holds, page + 1) > 0) bits |= 1 << (page - first);',
-    was: 'page - first',
-    became: ['page + first'],
     why: 'a shift counts modulo 32, and the first page of a word is a multiple of it',
+    changes: [
+      [
+        'if (Atomics.load(this.holds, page + 1) > 0) bits |= 1 << (page - first);',
+        'page - first',
+        'page + first',
+      ],
+    ],
   },
   {
     file: 'src/core/locked-pages.ts',
-    text: 'const gone = this.held.some(({ piece }, i) => piece.closed || this.bytes[i]?.length === 0);',
-    was: 'this.bytes[i]?.length',
-    became: ['this.bytes[i].length'],
-    why: 'there are bytes for each page held',
+    why: 'there are bytes for each page that is held',
+    changes: [
+      [
+        'const gone = this.held.some(({ piece }, i) => piece.closed || this.bytes[i]?.length === 0);',
+        'this.bytes[i]?.length',
+        'this.bytes[i].length',
+      ],
+    ],
   },
   {
     file: 'src/core/page-locks.ts',
-    text: 'const lock = pages?.get(offset);',
-    was: 'pages?.get',
-    became: ['pages.get'],
     why: 'only what was locked is unlocked',
+    changes: [
+      ['if (lock === undefined) return;', 'lock === undefined', 'false'],
+      [
+        'const others = pages?.get(number)?.filter((other) => other !== lock) ?? [];',
+        'pages?.get(number)?.filter',
+        'pages?.get(number).filter',
+      ],
+      [
+        'const others = pages?.get(number)?.filter((other) => other !== lock) ?? [];',
+        'pages?.get',
+        'pages.get',
+      ],
+      ['if (others.length > 0) pages?.set(number, others);', 'pages?.set', 'pages.set'],
+      ['else pages?.delete(number);', 'pages?.delete', 'pages.delete'],
+    ],
   },
   {
     file: 'src/core/page-locks.ts',
-    text: 'if (pages === undefined || lock === undefined) return;',
-    was: 'pages === undefined || lock === undefined',
-    became: ['false', 'pages === undefined && lock === undefined'],
-    why: 'only what was locked is unlocked',
+    why: 'what is no lock is of no page, and a list without locks is as good as none',
+    changes: [
+      ['pages.set(number, [...(pages.get(number) ?? []), lock]);', '[]', '["Stryker was here"]'],
+      [
+        'const others = pages?.get(number)?.filter((other) => other !== lock) ?? [];',
+        '[]',
+        '["Stryker was here"]',
+      ],
+      [
+        'else for (let page = first; page <= last; page++) yield* touching(pages.get(page) ?? [], from, to);',
+        '[]',
+        '["Stryker was here"]',
+      ],
+      [
+        'if (others.length > 0) pages?.set(number, others);',
+        'others.length > 0',
+        'true',
+        'others.length >= 0',
+      ],
+    ],
   },
   {
     file: 'src/core/page-locks.ts',
-    text: 'if (pages === undefined || lock === undefined) return;',
-    was: 'pages === undefined',
-    became: ['false'],
-    why: 'only what was locked is unlocked',
+    why: 'locks beside the range are left out in the end; to look at fewer of them is quicker',
+    changes: [
+      ['const last = Math.floor((to - 1) / PAGE_SIZE);', 'to - 1', 'to + 1'],
+      [
+        'if (last - first >= pages.size) for (const there of pages.values()) yield* touching(there, from, to);',
+        'last - first >= pages.size',
+        'false',
+        'last - first > pages.size',
+      ],
+    ],
   },
   {
     file: 'src/core/page-locks.ts',
-    text: 'if (pages === undefined || lock === undefined) return;',
-    was: 'lock === undefined',
-    became: ['false'],
-    why: 'only what was locked is unlocked',
+    why: 'who asks tells writing from all else',
+    changes: [
+      ["if (writers === 0) return ['read'];", "'read'", '""'],
+      ["return readers === 0 ? ['write'] : ['read', 'write'];", "'read'", '""'],
+    ],
   },
 ];

@@ -1,12 +1,11 @@
 /**
  * @typedef {import('./stryker.mjs').Judged} Judged
  *
- * @typedef {object} Equivalent a change that no test can see
+ * @typedef {object} Equivalent changes that no test can see
  * @property {string} file
- * @property {string} text the line of the source, without the spaces around it
- * @property {string} was
- * @property {readonly string[]} became
  * @property {string} why
+ * @property {readonly string[][]} changes the line of the source, without the spaces around it; what is changed there; and
+ *   what each of these changes makes of it
  *
  * @typedef {object} Score
  * @property {number} killed
@@ -29,7 +28,12 @@ export function score(judged, equivalents) {
   const stale = [];
   /** @type {Set<Judged>} */
   const excused = new Set();
-  for (const { file, text, was, became } of equivalents.filter((entry) => files.has(entry.file))) {
+  const changes = equivalents
+    .filter(({ file }) => files.has(file))
+    .flatMap((entry) =>
+      entry.changes.map(([text, was, ...became]) => ({ file: entry.file, text, was, became })),
+    );
+  for (const { file, text, was, became } of changes) {
     for (const wanted of became) {
       /** @param {Judged} mutant */
       const isMeant = (mutant) =>

@@ -64,6 +64,8 @@ function versionIn(folder) {
 export async function judge(files, testFiles) {
   const { Stryker } = await installStryker();
   process.chdir(ROOT);
+  // Read before the run: what is built meanwhile is not what is judged.
+  const sources = new Map(files.map((file) => [path.resolve(file), new Compiled(file)]));
   const tempDirName = `.cache/mutants/run-${process.pid}`;
   mkdirSync(tempDirName, { recursive: true });
   const stryker = new Stryker({
@@ -74,19 +76,16 @@ export async function judge(files, testFiles) {
     coverageAnalysis: 'perTest',
     // A constant that is made once, when its module is loaded, would want a process for each of its mutants.
     ignoreStatic: true,
-    // All that is copied: compiled modules of the core, and its tests.
+    // All that is copied: what is compiled of the rooms, and of the core's tests.
     ignorePatterns: [
       '**',
-      ...[
-        'package.json',
-        'dist',
-        'dist/src',
-        'dist/src/core',
-        'dist/test',
-        'dist/test/core',
-        'dist/test/support',
-      ].map((name) => `!/${name}`),
-      ...['dist/src/core', 'dist/test/core', 'dist/test/support'].map((folder) => `!/${folder}/*.js`),
+      '!/package.json',
+      '!/dist',
+      '!/dist/src',
+      '!/dist/src/**',
+      '!/dist/test',
+      '!/dist/test/{core,support}',
+      '!/dist/test/{core,support}/*.js',
     ],
     symlinkNodeModules: false,
     tempDirName,
@@ -107,7 +106,6 @@ export async function judge(files, testFiles) {
   } finally {
     rmSync(tempDirName, { recursive: true, force: true });
   }
-  const sources = new Map(files.map((file) => [path.resolve(file), new Compiled(file)]));
   return results.map(({ fileName, location, status, replacement, statusReason }) => {
     const compiled = sources.get(path.resolve(fileName));
     if (compiled === undefined) throw new Error(`Stryker changed ${fileName}, which nobody asked for`);

@@ -51,7 +51,10 @@ export interface MemoryBacking {
   expose?(offset: number, length: number): void;
   /** Called when a page is locked for the first time: it is to stay where it is. Throws to refuse. */
   lock?(offset: number, length: number, access: Access): void;
-  /** Called when the last lock of a page is released. */
+  /**
+   * Called when the last lock of a page is released. What it throws is the cause of the `fault` that the release ends with; the
+   * page counts as unlocked all the same, and other pages are unlocked too.
+   */
   unlock?(offset: number, length: number): void;
   /**
    * For a backing that can go away: calls `listener` once, after its bytes are gone. From then on every access

@@ -46,7 +46,7 @@ export class DirtyTracking {
   /**
    * The pages written since the last call, by address, adjoining ones joined. No page is lost: one that is written
    * meanwhile is in this answer or in the next, and one under a writable view is in every answer until the view is
-   * released.
+   * released. The log of a region that nobody has any more is forgotten after it was drained once more.
    */
   drain(): DirtyRange[] {
     const found: DirtyRange[] = [];

@@ -30,7 +30,14 @@ async function installStryker() {
   if (versionIn(folder) !== STRYKER) {
     const spec = `@stryker-mutator/core@${STRYKER}`;
     note(`Installing ${spec} ...`);
-    const options = ['--ignore-scripts', '--no-save', '--no-package-lock', '--no-audit', '--no-fund'];
+    const options = [
+      '--ignore-scripts',
+      '--no-save',
+      '--no-package-lock',
+      '--no-audit',
+      '--no-fund',
+      '--fetch-retries=5',
+    ];
     const { status, output } = await run(
       'npm',
       ['install', ...options, '--loglevel=error', '--prefix', FOLDER, spec],

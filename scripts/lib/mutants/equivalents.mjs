@@ -10,17 +10,6 @@ export const EQUIVALENTS = [
   ...EQUIVALENTS_OF_RESOLVER,
   {
     file: 'src/core/dirty-log.ts',
-    why: 'Atomics do the same to memory of one thread, only slower',
-    changes: [
-      [
-        "this.shared = typeof SharedArrayBuffer !== 'undefined' && words.buffer instanceof SharedArrayBuffer;",
-        "typeof SharedArrayBuffer !== 'undefined' && words.buffer instanceof SharedArrayBuffer",
-        'true',
-      ],
-    ],
-  },
-  {
-    file: 'src/core/dirty-log.ts',
     why: 'a bit that is set again is set; the look before it spares the store',
     changes: [
       ['else if (((this.words[word] as number) & bit) === 0)', '(this.words[word] & bit) === 0', 'true'],

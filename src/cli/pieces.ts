@@ -2,13 +2,14 @@ import { isGuestMemoryError } from '../core/index.ts';
 import { type ImageRange, isImageError, type MemoryImage } from '../image/index.ts';
 import type { OneStageTranslation, Translator } from '../paging/index.ts';
 import { ABSENCE } from './absence.ts';
+import { type AddressSpace, translatorFor } from './address-space.ts';
 import type { DumpPiece } from './format/hex-dump.ts';
 import { hex } from './format/units.ts';
 
 const CHUNK = 64 * 1024;
 const PAGE = 4096;
 const NOT_RAM = 'not RAM';
-/** Between the two canonical halves there is nothing, whatever the tables say. */
+/** One past the last address. */
 const TOP = 1n << 64n;
 
 /**
@@ -77,23 +78,25 @@ function absent(start: number, end: number, reason: string): DumpPiece {
 }
 
 /**
- * What is at `[start, end)` of a virtual space, in address order, page by page through `translator`. Where a table entry
+ * What is at `[start, end)` of a virtual space, in address order, page by page. Where a table entry
  * is missing, all that it would have covered is one piece.
  */
 export function* virtualPieces(
   image: MemoryImage,
-  translator: Translator,
+  space: AddressSpace,
   start: bigint,
   end: bigint,
 ): Generator<DumpPiece> {
   let at = start;
   while (at < end) {
     // With EFLAGS.AC, as SMAP is not meant for a person who looks at user pages.
+    const translator = translatorFor(space, at);
+    if (translator === undefined) return;
     const translation = translator.translate(at, { kind: 'read', ac: true });
     const spanEnd =
       translation.kind === 'mapped'
         ? pageEnd(at, translation.pageSize)
-        : holeEnd(at, translation, translator);
+        : holeEnd(at, translation, translator, space);
     const next = spanEnd < end ? spanEnd : end;
     if (translation.kind === 'mapped') {
       const shift = at - BigInt(translation.gpa);
@@ -111,11 +114,19 @@ function pageEnd(gva: bigint, pageSize: number): bigint {
 }
 
 /** The first address that the same missing entry does not speak for. */
-function holeEnd(gva: bigint, translation: OneStageTranslation, translator: Translator): bigint {
+function holeEnd(
+  gva: bigint,
+  translation: OneStageTranslation,
+  translator: Translator,
+  space: AddressSpace,
+): bigint {
   if (translation.kind === 'not-canonical') {
-    const bits = BigInt(translator.format.addressBits);
-    const upper = TOP - (1n << (bits - 1n));
-    return bits > 32n && gva < upper ? upper : TOP;
+    const starts = space.translators.flatMap(({ format: { addressBits, upperBits } }) =>
+      upperBits === 'zeros'
+        ? []
+        : [TOP - (1n << BigInt(upperBits === 'ones' ? addressBits : addressBits - 1))],
+    );
+    return starts.find((start) => start > gva) ?? TOP;
   }
   if (translation.kind === 'mapped') return pageEnd(gva, translation.pageSize);
   const level = translator.format.levels.find((candidate) => candidate.level === translation.level);

@@ -25,7 +25,10 @@ export function addAddressSpace(command: Command): Command {
     .option('--cr3 <value>', 'the root of the page tables')
     .option(
       '--paging <mode>',
-      'off, x86-32, x86-pae, x86-4level or x86-5level (default: as the registers say)',
+      'off, x86-4level, riscv-sv39, ept-4level ... (default: as the registers say; docs/guides/inspect.md lists them)',
     )
-    .option('--reg <name=value...>', 'set cr0, cr3, cr4 or efer; may be repeated');
+    .option(
+      '--reg <name=value...>',
+      'set cr0, cr3, cr4, efer; or ttbr0, ttbr1, tcr, sctlr; vttbr, vtcr; satp, sstatus; hgatp; eptp',
+    );
 }

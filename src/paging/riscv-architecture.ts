@@ -30,7 +30,7 @@ const HART = {
  */
 export const RISCV: Architecture<Required<RiscvControls>> = {
   ...HART,
-  name: 'RISC-V',
+  name: 'riscv',
   controls: { sum: false, ...CONTROLS },
   /** Supervisor mode never executes from a user page, whatever SUM says. */
   allows(rights, { kind, user }, { sum, mxr }) {
@@ -50,7 +50,7 @@ export const RISCV: Architecture<Required<RiscvControls>> = {
  */
 export const RISCV_GUEST: Architecture<Required<RiscvGuestControls>> = {
   ...HART,
-  name: 'RISC-V G-stage',
+  name: 'riscv-gstage',
   controls: CONTROLS,
   allows: (rights, { kind, ac }, { mxr }) =>
     rights.user && (rights[kind] || (kind === 'read' && mxr && !ac && rights.execute)),

@@ -2,7 +2,7 @@ import type { Command } from 'commander';
 import { formatRights, type MappingRecord, mappings } from '../../paging/index.ts';
 import { describeLoss } from '../absence.ts';
 import { type Console, setAction } from '../action.ts';
-import { chooseAddressSpace } from '../address-space.ts';
+import { type AddressSpace, chooseAddressSpace } from '../address-space.ts';
 import { CliError } from '../cli-error.ts';
 import { ExitStatus } from '../exit-status.ts';
 import { jsonArray } from '../format/json.ts';
@@ -53,9 +53,7 @@ function pt(console: Console, args: readonly string[], options: PtOptions): Prom
     const space = chooseAddressSpace(image, options);
     const tally: Tally = { shown: 0, unreadable: 0, stoppedAt: undefined };
     const bounds = range === undefined ? {} : { first: range.start, last: range.end - 1n };
-    const all =
-      space.translator === undefined ? [] : mappings(space.translator, { ...bounds, expandAliases: true });
-    const records = counted(all, wanted, tally);
+    const records = counted(everything(space, bounds), wanted, tally);
     if (options.json === true) await console.out.lines(jsonArray(jsonOf(records)));
     else {
       await console.out.lines([
@@ -64,12 +62,20 @@ function pt(console: Console, args: readonly string[], options: PtOptions): Prom
       ]);
       for (const record of records) await console.out.lines([ptRow(record, console.colors)]);
     }
-    if (space.translator === undefined) {
+    if (space.translators.length === 0) {
       console.notice('Paging is off: there are no tables to list');
       return ExitStatus.notFound;
     }
     return conclude(console, tally, describeLoss(image.ranges) !== undefined);
   });
+}
+
+/** All that is mapped, in the order of addresses. */
+function* everything(
+  { translators }: AddressSpace,
+  bounds: { readonly first?: bigint; readonly last?: bigint },
+): Generator<MappingRecord> {
+  for (const translator of translators) yield* mappings(translator, { ...bounds, expandAliases: true });
 }
 
 /** Whether a mapped range is asked for: all the filters that were given hold. */

@@ -70,7 +70,7 @@ function piecesOf(
   start: bigint,
   end: bigint,
 ): Iterable<DumpPiece> {
-  if (space?.translator !== undefined) return virtualPieces(image, space.translator, start, end);
+  if (space !== undefined && space.translators.length > 0) return virtualPieces(image, space, start, end);
   if (end > TOP_GPA) {
     throw new CliError('usage', 'Cannot read there: paging is off, so addresses above 2^53 do not exist');
   }

@@ -2,7 +2,7 @@ import type { Command } from 'commander';
 import { type MemoryImage, whyUnreadable } from '../../image/index.ts';
 import type { OneStageTranslation, PageAccess } from '../../paging/index.ts';
 import { type Console, setAction } from '../action.ts';
-import { type AddressSpace, chooseAddressSpace } from '../address-space.ts';
+import { type AddressSpace, chooseAddressSpace, translatorFor } from '../address-space.ts';
 import { CliError } from '../cli-error.ts';
 import { ExitStatus } from '../exit-status.ts';
 import { jsonText } from '../format/json.ts';
@@ -41,14 +41,15 @@ function walk(console: Console, args: readonly string[], options: WalkOptions): 
   const access = accessOf(options);
   return withTarget(console, args[0] ?? '', options, async (image) => {
     const space = chooseAddressSpace(image, options);
-    if (space.translator === undefined) return walkUnpaged(console, image, space, args[1] ?? '', options);
-    const translation = space.translator.translate(gva, access);
+    const translator = translatorFor(space, gva);
+    if (translator === undefined) return walkUnpaged(console, image, space, args[1] ?? '', options);
+    const translation = translator.translate(gva, access);
     if (options.json === true) await console.out.lines([jsonText(walkJson(translation))]);
     else {
       await console.out.lines([
         `${console.colors.bold(`gva   ${padHex(gva)}`)}`,
         console.colors.dim(`paging ${space.origin}`),
-        ...walkReport(translation, space.translator.format, console.colors),
+        ...walkReport(translation, translator.format, console.colors),
         ...notes(image, translation),
       ]);
     }

@@ -75,6 +75,28 @@ export function parseCount(text: string, what: string): number {
   return Number(value);
 }
 
+/** A range of physical addresses, of at least a byte. */
+export interface GpaRange {
+  readonly start: number;
+  readonly length: number;
+}
+
+/**
+ * Reads `GPA` (that byte), or `GPA+LENGTH`.
+ *
+ * @throws {CliError} `usage` when the text is anything else, or the range is empty or ends past 2^53.
+ */
+export function parseGpaRange(text: string): GpaRange {
+  const [first = '', second, ...more] = text.split('+');
+  if (more.length > 0) throw new CliError('usage', `Cannot use ${quote(text)} as a range: want GPA+LENGTH`);
+  const start = parseGpa(first);
+  const length = second === undefined ? 1n : parseLength(second);
+  if (length === 0n) throw new CliError('usage', `Cannot use ${quote(text)} as a range: it is empty`);
+  if (BigInt(start) + length > MAX_GPA + 1n)
+    throw new CliError('usage', `Cannot use ${quote(text)} as a range: it ends past 2^53`);
+  return { start, length: Number(length) };
+}
+
 /** A range of virtual addresses; `end` is exclusive and may be 2^64. */
 export interface GvaRange {
   readonly start: bigint;

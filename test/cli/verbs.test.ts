@@ -294,6 +294,38 @@ describe('guestmem on dumps and raw images', () => {
       assert.equal(cli(['pt', targets.core, '--user', '--supervisor']).status, 2);
     });
 
+    it('T10, C: --maps lists what maps physical pages, and composes with the filters', () => {
+      const listed = (...args: string[]): unknown => json(cli(['pt', targets.core, '--json', ...args]));
+      const kernel = (gva: bigint, gpa: string, size: string): object => ({
+        gva: hex(gva),
+        gpa,
+        size,
+        pageSize: '0x200000',
+        rights: 'rw-s',
+      });
+      assert.deepEqual(listed('--maps', '0x5123'), [all[2], kernel(KERNEL + 0x5000n, '0x5000', '0x1000')]);
+      assert.deepEqual(listed('--maps', '0x2000+8K'), [all[0], kernel(KERNEL + 0x2000n, '0x2000', '0x2000')]);
+      assert.deepEqual(listed('--maps', '0x5000', '--user'), all.slice(2, 3));
+      assert.deepEqual(listed('--maps', '4294967296'), all.slice(3, 4));
+      assert.deepEqual(listed('--maps', '0x5000', '--range', '0x500000+4K'), all.slice(2, 3));
+      const partly = cli(['pt', targets.core, '--maps', '0x5000']);
+      assert.equal(partly.status, 4, 'the table that is missing may map it as well');
+      assert.match(partly.stdout, /rwxu .*W\+X\n/);
+      const none = cli(['pt', targets.core, '--maps', '0x300000', '--range', '0-0x10000000']);
+      assert.equal(none.status, 1);
+      assert.match(none.stderr, /^guestmem: Nothing is mapped there\n$/);
+      for (const text of [
+        '5000h',
+        '-1',
+        '0x5000+0',
+        '0x5000+1+1',
+        '0x1fffffffffffff+2',
+        '0x20000000000000',
+      ]) {
+        assert.equal(cli(['pt', targets.core, `--maps=${text}`]).status, 2, text);
+      }
+    });
+
     it('C: status 0 where all could be read, 1 where nothing is mapped', () => {
       assert.equal(cli(['pt', targets.core, '--range', '0x400000+1M']).status, 0);
       const none = cli(['pt', targets.core, '--range', '0x10000000+1M']);

@@ -1,5 +1,11 @@
 import type { Command } from 'commander';
-import { formatRights, type MappingRecord, mappings } from '../../paging/index.ts';
+import {
+  formatRights,
+  type MappingRecord,
+  mappings,
+  type ReverseRecord,
+  reverseLookup,
+} from '../../paging/index.ts';
 import { describeLoss } from '../absence.ts';
 import { type Console, setAction } from '../action.ts';
 import { type AddressSpace, chooseAddressSpace } from '../address-space.ts';
@@ -8,7 +14,7 @@ import { ExitStatus } from '../exit-status.ts';
 import { jsonArray } from '../format/json.ts';
 import { type Mapped, PT_HEADINGS, ptRow } from '../format/pt-report.ts';
 import { hex, plural } from '../format/units.ts';
-import { parseGvaRange, parseLength } from '../parse.ts';
+import { type GpaRange, parseGpaRange, parseGvaRange, parseLength } from '../parse.ts';
 import { withTarget } from '../target.ts';
 import { addAddressSpace, addTarget, type TranslatingOptions } from '../target-options.ts';
 
@@ -18,6 +24,7 @@ Rights are effective: what all levels together allow. r w x, then u (user) or s 
 Examples:
   $ guestmem pt vm.elf --wx
   $ guestmem pt vm.elf --user --range 0x400000+16M
+  $ guestmem pt vm.elf --maps 0x5000
   $ guestmem pt raw:ram.bin --cr3 0x1000 --paging x86-4level --json`;
 
 interface PtOptions extends TranslatingOptions {
@@ -26,6 +33,7 @@ interface PtOptions extends TranslatingOptions {
   readonly wx?: boolean;
   readonly range?: string;
   readonly size?: string;
+  readonly maps?: string;
 }
 
 /** `guestmem pt TARGET`: mapped ranges with their effective rights. */
@@ -35,7 +43,8 @@ export function registerPt(program: Command): void {
     .option('--supervisor', 'only what user code may not reach')
     .option('--wx', 'only what can be both written and executed')
     .option('--range <start-end>', 'only within START-END (END exclusive), START+LENGTH, or START-')
-    .option('--size <size>', 'only pages of this size: 4K, 2M, 4M or 1G');
+    .option('--size <size>', 'only pages of this size: 4K, 2M, 4M or 1G')
+    .option('--maps <gpa>', 'only what maps the physical page of GPA, or the pages of GPA+LENGTH');
   setAction(addAddressSpace(command).addHelpText('after', EXAMPLE), pt);
 }
 
@@ -49,11 +58,12 @@ interface Tally {
 function pt(console: Console, args: readonly string[], options: PtOptions): Promise<ExitStatus> {
   const wanted = filterOf(options);
   const range = options.range === undefined ? undefined : parseGvaRange(options.range);
+  const physical = options.maps === undefined ? undefined : parseGpaRange(options.maps);
   return withTarget(console, args[0] ?? '', options, async (image) => {
     const space = chooseAddressSpace(image, options);
     const tally: Tally = { shown: 0, unreadable: 0, stoppedAt: undefined };
     const bounds = range === undefined ? {} : { first: range.start, last: range.end - 1n };
-    const records = counted(everything(space, bounds), wanted, tally);
+    const records = counted(everything(space, bounds, physical), wanted, tally);
     if (options.json === true) await console.out.lines(jsonArray(jsonOf(records)));
     else {
       await console.out.lines([
@@ -70,11 +80,16 @@ function pt(console: Console, args: readonly string[], options: PtOptions): Prom
   });
 }
 
-/** All that is mapped, in the order of addresses. */
+/** All that is mapped, or that maps a physical range, in the order of addresses. */
 function* everything(
   { translators }: AddressSpace,
   bounds: { readonly first?: bigint; readonly last?: bigint },
-): Generator<MappingRecord> {
+  physical: GpaRange | undefined,
+): Generator<MappingRecord | ReverseRecord> {
+  if (physical !== undefined) {
+    yield* reverseLookup(translators, physical.start, physical.length, bounds);
+    return;
+  }
   for (const translator of translators) yield* mappings(translator, { ...bounds, expandAliases: true });
 }
 
@@ -93,7 +108,7 @@ function filterOf(options: PtOptions): (record: Mapped) => boolean {
 
 /** Passes on what is to be shown, and counts. */
 function* counted(
-  records: Iterable<MappingRecord>,
+  records: Iterable<MappingRecord | ReverseRecord>,
   wanted: (record: Mapped) => boolean,
   tally: Tally,
 ): Generator<Exclude<MappingRecord, { kind: 'budget' }>> {

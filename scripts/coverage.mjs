@@ -24,6 +24,7 @@ await main(async () => {
   const { status, output } = await run(
     program,
     [
+      '--expose-gc',
       '--test',
       '--experimental-test-coverage',
       '--test-coverage-include=dist/src/core/**',

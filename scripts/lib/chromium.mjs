@@ -32,6 +32,7 @@ const FLAGS = [
   '--disable-background-networking',
   '--disable-component-update',
   '--disable-sync',
+  '--js-flags=--expose-gc',
 ];
 
 /** @returns {string | undefined} why there is no Chromium here, if there is none */

@@ -40,6 +40,7 @@ const guests: readonly Guest[] = [
   // A small low part, so that the RAM above 4 GiB begins inside the RAM file.
   { mode: 'x86-4level', bits: 64, cpu: 'qemu64', machine: 'max-ram-below-4g=256M' },
   { mode: 'x86-5level', bits: 64, cpu: 'max', machine: 'max-ram-below-4g=2G' },
+  { mode: 'x86-pae', bits: 32, kernel: '686-pae', cpu: 'qemu64,-lm', machine: 'max-ram-below-4g=256M' },
   { mode: 'x86-32', bits: 32, kernel: '686', cpu: 'qemu32' },
 ];
 

@@ -164,7 +164,8 @@ function naivePae(machine: NaiveMachine, gva: bigint, access: NaiveAccess): Naiv
   });
   if (!bit(pdpte, 0)) return stop(3, pdpteAddress, false);
   // Table 5-8
-  let reserved = field(pdpte, 2, 1) !== 0n || field(pdpte, 8, 5) !== 0n;
+  // Bit 5 is reserved, but QEMU marks the entry there as accessed.
+  let reserved = field(pdpte, 2, 1) !== 0n || field(pdpte, 8, 6) !== 0n;
   for (let position = controls.maxPhyAddr; position <= 63; position++)
     if (bit(pdpte, position)) reserved = true;
   if (reserved) return stop(3, pdpteAddress, true);

@@ -1,5 +1,5 @@
 import { AARCH64_STAGE1, AARCH64_STAGE2 } from './aarch64-architecture.ts';
-import { bits, type Mask64, NONE, union } from './bits.ts';
+import { bits, type Mask64, NONE } from './bits.ts';
 import type { AddressField, EntryRule, LevelFormat, PagingFormat, RightField } from './format.ts';
 import { PagingError } from './paging-error.ts';
 
@@ -212,7 +212,14 @@ class Shape {
     startLevel: number,
   ): Pick<
     PagingFormat,
-    'addressBits' | 'entrySize' | 'root' | 'tableAddress' | 'tableSize' | 'physicalBits' | 'levels'
+    | 'addressBits'
+    | 'entrySize'
+    | 'root'
+    | 'tableAddress'
+    | 'tableSize'
+    | 'physicalBits'
+    | 'freshLeaf'
+    | 'levels'
   > {
     const rootBits = inputBits - this.indexBit(startLevel) + 3;
     const count = 4 - startLevel;
@@ -224,6 +231,7 @@ class Shape {
       tableAddress: this.address(this.granuleBits),
       tableSize: this.granule,
       physicalBits: this.wide ? 52 : 48,
+      freshLeaf: this.shareable(),
       levels: Array.from({ length: count }, (_, i) =>
         this.level(startLevel + i, i === 0 ? inputBits : undefined),
       ),
@@ -244,7 +252,7 @@ class Shape {
       tableRules: leaves ? [TOO_WIDE] : [NO_BLOCK, TOO_WIDE],
       leafRules: page ? [NO_BLOCK, TOO_WIDE, NOT_ACCESSED] : [TOO_WIDE, NOT_ACCESSED],
       leafAddress: leaves ? this.address(indexBit) : [],
-      newLeaf: union(page ? bits(TABLE, VALID) : bits(VALID), this.shareable()),
+      newLeaf: page ? bits(TABLE, VALID) : bits(VALID),
       newTable: bits(TABLE, VALID),
     };
   }

@@ -1,4 +1,4 @@
-import { bits, fromHalves, NONE, physical } from './bits.ts';
+import { bits, fromHalves, NONE, physical, union } from './bits.ts';
 import type { AttributeName, LevelFormat, PagingFormat } from './format.ts';
 import type { Level } from './level.ts';
 import { RIGHT_BITS } from './rights.ts';
@@ -20,6 +20,8 @@ export interface LeafField {
   readonly inverted: boolean;
   /** A bit that is taken exclusive-or `bit`; its own field comes earlier in the list. */
   readonly xor?: number | undefined;
+  /** A bit that may grant the same by itself. */
+  readonly or?: number | undefined;
 }
 
 /**
@@ -27,12 +29,13 @@ export interface LeafField {
  * cannot come apart.
  */
 export function leafFields(format: PagingFormat, level: LevelFormat): readonly LeafField[] {
-  const rights = format.rights.map(({ right, bit, inverted = false, xor }) => ({
+  const rights = format.rights.map(({ right, bit, inverted = false, xor, or }) => ({
     attribute: 'rights' as const,
     value: RIGHT_BITS[right],
     bit,
     inverted,
     xor,
+    or: or?.bit,
   }));
   const attributes = [...format.attributes, ...(level.attributes ?? [])].flatMap(
     ({ attribute, from, bits, to = 0, inverted = false }) =>
@@ -83,12 +86,25 @@ export function residue(level: Level, lo: number, hi: number): bigint {
     if (bit < 32) knownLo |= 1 << bit;
     else knownHi |= 1 << (bit - 32);
   }
-  for (const { from, bits: count } of level.format.leafAddress) {
-    const mask = bits(from + count - 1, from);
-    knownLo |= mask.lo;
-    knownHi |= mask.hi;
+  return fromHalves(lo & ~knownLo, hi & ~knownHi) & ~addressBits(level);
+}
+
+/** Where a leaf of a level has its address. */
+export function addressBits(level: Level): bigint {
+  const { lo, hi } = union(
+    ...level.format.leafAddress.map(({ from, bits: count }) => bits(from + count - 1, from)),
+  );
+  return fromHalves(lo, hi);
+}
+
+/** Bits that are set in a leaf and may grant, by themselves, rights that are to be denied: they have to go as well. */
+export function otherGrants(level: Level, lo: number, hi: number, denied: number): bigint {
+  let grants = 0n;
+  for (const { attribute, value, or } of level.fields) {
+    if (attribute === 'rights' && (denied & value) !== 0 && or !== undefined && isSet(lo, hi, or))
+      grants |= 1n << BigInt(or);
   }
-  return fromHalves(lo & ~knownLo, hi & ~knownHi);
+  return grants;
 }
 
 function isSet(lo: number, hi: number, bit: number | undefined): boolean {

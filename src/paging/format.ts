@@ -157,6 +157,8 @@ export interface PagingFormat {
   readonly lateWidth?: true;
   readonly rights: readonly RightField[];
   readonly attributes: readonly AttributeField[];
+  /** Bits that a leaf gets when it is made, besides what is asked for; later changes leave them as they are. */
+  readonly freshLeaf?: Mask64;
   /** A leaf in use has to be made invalid before one of another size, address or kind takes its place (AArch64). */
   readonly breakBeforeMake?: true;
   /** The hardware may remember that an entry was not present (RISC-V). */

@@ -1,7 +1,7 @@
 import { hex } from '../core/index.ts';
 import { CompiledFormat } from './compiled-format.ts';
 import { checkRange, type EditRange, type PageSpan } from './edit-range.ts';
-import { decodeLeaf, type LeafAttributes, leafAddress, residue } from './entry-codec.ts';
+import { decodeLeaf, type LeafAttributes, leafAddress, otherGrants, residue } from './entry-codec.ts';
 import type { Invalidation } from './invalidation.ts';
 import type { Level } from './level.ts';
 import { EXECUTE, RIGHT_BITS, type RightName, SUPERVISOR_EXECUTE } from './rights.ts';
@@ -161,12 +161,14 @@ class Protection<TableAddr> {
       protectionKey: request.protectionKey ?? before.protectionKey,
     };
     const gpa = leafAddress(level, lo, hi);
-    const entry = editor.encode(level, gpa, after, base, residue(level, lo, hi));
+    const grants = otherGrants(level, lo, hi, this.denied);
+    const entry = editor.encode(level, gpa, after, base, residue(level, lo, hi) & ~grants);
     this.leaves++;
     if (entry === ((BigInt(hi >>> 0) << 32n) | BigInt(lo >>> 0))) return;
     const otherKind = after.memoryType !== before.memoryType;
     const wider =
       !otherKind &&
+      grants === 0n &&
       after.global === before.global &&
       after.protectionKey === before.protectionKey &&
       after.accessed >= before.accessed &&

@@ -1,7 +1,14 @@
 import { hex } from '../core/index.ts';
-import { fromHalves, physical } from './bits.ts';
+import { fromHalves, NONE, physical } from './bits.ts';
 import type { CompiledFormat } from './compiled-format.ts';
-import { decodeLeaf, encodeLeaf, type LeafAttributes, leafAddress, residue } from './entry-codec.ts';
+import {
+  addressBits,
+  decodeLeaf,
+  encodeLeaf,
+  type LeafAttributes,
+  leafAddress,
+  residue,
+} from './entry-codec.ts';
 import type { Invalidation } from './invalidation.ts';
 import type { Level } from './level.ts';
 import { PagingError, type PagingErrorCode } from './paging-error.ts';
@@ -48,11 +55,15 @@ export class TableEditor<TableAddr> {
   > = new Map();
   private readonly invalidations: Invalidation[] = [];
   private reloadRoot = false;
+  /** What a leaf gets that was not there before. */
+  private readonly freshLeaf: bigint;
 
   constructor(tables: TableOps<TableAddr>, compiled: CompiledFormat, subject: string) {
     this.tables = tables;
     this.compiled = compiled;
     this.subject = subject;
+    const { lo, hi } = compiled.format.freshLeaf ?? NONE;
+    this.freshLeaf = fromHalves(lo, hi);
   }
 
   /**
@@ -190,14 +201,21 @@ export class TableEditor<TableAddr> {
   }
 
   /** A leaf, checked by reading it back: an address that the format has no bits for does not survive. */
-  encode(level: Level, gpa: number, attributes: LeafAttributes, base: number, rest = 0n): bigint {
+  encode(
+    level: Level,
+    gpa: number,
+    attributes: LeafAttributes,
+    base: number,
+    rest: bigint = this.freshLeaf,
+  ): bigint {
     const [gpaLo, gpaHi] = halves(gpa);
     const { lo, hi } = encodeLeaf(level, gpaLo, gpaHi, attributes);
     if (level.judge(lo, hi) !== LEAF || leafAddress(level, lo, hi) !== gpa) {
       const why = `a page of ${hex(level.pageSize)} bytes cannot be at ${hex(gpa)}`;
       throw this.error('invalid', why, base, level);
     }
-    return fromHalves(lo, hi) | rest;
+    // What a large leaf has where a small one has its address is no part of the address.
+    return fromHalves(lo, hi) | (rest & ~addressBits(level));
   }
 
   /** Replaces a leaf by a table of leaves that say the same; answers the table. */

@@ -140,7 +140,7 @@ export class Level {
       ({ attribute }) => attribute !== 'accessed' && attribute !== 'dirty' && attribute !== 'protectionKey',
     );
     const listedBits = union(
-      ...listed.map(({ bit }) => bits(bit)),
+      ...listed.map(({ bit, or = bit }) => union(bits(bit), bits(or))),
       ...address.map(({ from, bits: count }) => bits(from + count - 1, from)),
       leaf === undefined ? NONE : leaf.mask,
     );

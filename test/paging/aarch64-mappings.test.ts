@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
+import { GuestMemory } from '../../src/core/index.ts';
 import {
   aarch64Stage1Format,
   aarch64Stage2Format,
@@ -21,6 +22,30 @@ const FORMATS: readonly PagingFormat[] = [
   aarch64Stage2Format({ granule: 4096, inputBits: 24, startLevel: 3 }),
   aarch64Stage2Format({ granule: 16384, inputBits: 26, startLevel: 2 }),
 ];
+
+describe('listing AArch64 pages side by side', () => {
+  const format = aarch64Stage1Format({ granule: 4096, inputBits: 20 });
+  const DBM = 1n << 51n;
+  const ranges = (leaves: readonly bigint[], hd: boolean): string[] => {
+    const memory = GuestMemory.allocate(0x2000);
+    for (const [i, leaf] of leaves.entries())
+      memory.writeU64(0x1000 + 8 * i, leaf | 0x403n | BigInt(0x5_0000 + i * 0x1000));
+    return [...mappings(new Translator({ memory, root: 0x1000, format, controls: { hd } }))].map((record) => {
+      assert(record.kind === 'mapped');
+      return `${record.gva}+${record.size / 4096} ${formatRights(record.rights)}`;
+    });
+  };
+
+  it('T6: pages that differ in who may write them by DBM alone are ranges of their own', () => {
+    const leaves = [0x80n, 0x80n | DBM, DBM, 0n, 0x80n];
+    assert.deepEqual(ranges(leaves, true), ['0+1 r-xs', '4096+3 rwxs', '16384+1 r-xs']);
+    assert.deepEqual(ranges(leaves, false), ['0+2 r-xs', '8192+2 rwxs', '16384+1 r-xs']);
+  });
+
+  it('T6: marks, software’s bits and shareability make no difference', () => {
+    assert.deepEqual(ranges([0n, 0x400n, 5n << 55n, 3n << 8n, 1n << 52n], false), ['0+5 rwxs']);
+  });
+});
 
 describe('listing AArch64 tables full of anything', () => {
   for (const format of FORMATS) {

@@ -120,6 +120,7 @@ export function aarch64Stage1Format(options: AArch64Stage1Options): PagingFormat
       { attribute: 'memoryType', from: 2, bits: 3 },
       { attribute: 'global', from: 11, bits: 1, inverted: true },
       { attribute: 'accessed', from: ACCESS_FLAG, bits: 1 },
+      { attribute: 'software', from: 55, bits: 4 },
     ],
     // D8.5: a write through a page with DBM clears AP[2].
     marks: { accessed: ACCESS_FLAG, tables: false, dirty: { bit: 7, inverted: true, where: DBM } },
@@ -172,6 +173,7 @@ export function aarch64Stage2Format(options: AArch64Stage2Options): PagingFormat
       // MemAttr; AF.
       { attribute: 'memoryType', from: 2, bits: 4 },
       { attribute: 'accessed', from: ACCESS_FLAG, bits: 1 },
+      { attribute: 'software', from: 55, bits: 4 },
     ],
     // D8.5: a write through a page with DBM sets S2AP[1].
     marks: { accessed: ACCESS_FLAG, tables: false, dirty: { bit: 7, where: DBM } },

@@ -140,15 +140,19 @@ export class CompiledFormat {
 
   /** Throws what `fail` makes of an attribute that the format has no room for. */
   checkAttributes(
-    wanted: { readonly memoryType?: number; readonly protectionKey?: number; readonly global?: boolean },
+    wanted: Partial<Readonly<Record<(typeof NUMBERS)[number], number>>> & { readonly global?: boolean },
     fail: (why: string) => Error,
   ): void {
-    for (const name of ['memoryType', 'protectionKey'] as const) {
+    for (const name of NUMBERS) {
       const value = wanted[name] ?? 0;
       const most = this.largest(name);
       if (!Number.isInteger(value) || value < 0 || value > most) {
-        const words = name === 'memoryType' ? 'memory type' : 'protection key';
-        throw fail(`current ${words} ${value}, wanted 0${most === 0 ? '' : ` to ${most}`}`);
+        const words = {
+          memoryType: 'memory type',
+          protectionKey: 'protection key',
+          software: 'software bits',
+        };
+        throw fail(`current ${words[name]} ${value}, wanted 0${most === 0 ? '' : ` to ${most}`}`);
       }
     }
     if (wanted.global === true && this.largest('global') === 0) throw fail('this format has no global pages');
@@ -172,6 +176,9 @@ export class CompiledFormat {
     return code;
   }
 }
+
+/** Attributes that a caller gives as a number. */
+const NUMBERS = ['memoryType', 'protectionKey', 'software'] as const;
 
 /** A right's bits, with -1 for those that are not there. */
 interface CompiledRight {

@@ -46,7 +46,15 @@ export function leafFields(format: PagingFormat, level: LevelFormat): readonly L
 
 /** The rights and attributes of a leaf that stands in a level. Bits that the format does not have read as 0. */
 export function decodeLeaf(level: Level, lo: number, hi: number): LeafAttributes {
-  const attributes = { rights: 0, memoryType: 0, global: 0, accessed: 0, dirty: 0, protectionKey: 0 };
+  const attributes = {
+    rights: 0,
+    memoryType: 0,
+    global: 0,
+    accessed: 0,
+    dirty: 0,
+    protectionKey: 0,
+    software: 0,
+  };
   for (const { attribute, value, bit, inverted, xor } of level.fields) {
     const set = isSet(lo, hi, bit) !== isSet(lo, hi, xor);
     if (set !== inverted) attributes[attribute] |= value;

@@ -221,6 +221,7 @@ export function eptFormat(options: {
       { attribute: 'memoryType', from: 3, bits: 3 },
       { attribute: 'accessed', from: 8, bits: 1 },
       { attribute: 'dirty', from: 9, bits: 1 },
+      { attribute: 'software', from: 52, bits: 5 },
     ],
     marks: { accessed: 8, tables: true, dirty: { bit: 9 } },
     levels: levelsOf(modeBasedExecute, levels),

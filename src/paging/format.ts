@@ -56,7 +56,7 @@ export interface RightField {
 }
 
 /** An attribute of a leaf other than rights and address. */
-export type AttributeName = 'memoryType' | 'global' | 'accessed' | 'dirty' | 'protectionKey';
+export type AttributeName = 'memoryType' | 'global' | 'accessed' | 'dirty' | 'protectionKey' | 'software';
 
 /** Bits of a leaf that hold an attribute: `bits` of them from bit `from`, to bit `to` (default 0) of the attribute. */
 export interface AttributeField {

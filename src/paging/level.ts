@@ -137,7 +137,7 @@ export class Level {
     this.attributeMaskLo = kind.reduce((mask, { bit }) => (bit < 32 ? mask | (1 << bit) : mask), 0);
     this.attributeMaskHi = kind.reduce((mask, { bit }) => (bit < 32 ? mask : mask | (1 << (bit - 32))), 0);
     const listed = this.fields.filter(
-      ({ attribute }) => attribute !== 'accessed' && attribute !== 'dirty' && attribute !== 'protectionKey',
+      ({ attribute }) => attribute === 'rights' || attribute === 'memoryType' || attribute === 'global',
     );
     const listedBits = union(
       ...listed.map(({ bit, or = bit }) => union(bits(bit), bits(or))),

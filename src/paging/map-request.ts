@@ -26,6 +26,8 @@ export interface MapRequest {
   readonly memoryType?: number;
   /** 0 to 15. Default 0. */
   readonly protectionKey?: number;
+  /** What the leaf keeps for software: 3 bits on x86, 4 on AArch64, 2 on RISC-V, 5 in EPT. Default 0. */
+  readonly software?: number;
   /** Default true: a processor then has no need to write the table, which may be in read-only memory. */
   readonly accessed?: boolean;
   /** Default: as `write`. A read-only page that is dirty would be a shadow stack to a processor with CET. */

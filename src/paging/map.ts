@@ -133,6 +133,7 @@ class Mapping<TableAddr> {
       accessed: Number(request.accessed ?? true),
       dirty: Number(request.dirty ?? write),
       protectionKey: request.protectionKey ?? 0,
+      software: request.software ?? 0,
     };
     this.maxPageSize = request.maxPageSize ?? Number.POSITIVE_INFINITY;
     this.first = first;

@@ -21,6 +21,8 @@ export interface ProtectRequest extends EditRange {
   readonly memoryType?: number;
   /** 0 to 15, where the format has keys. */
   readonly protectionKey?: number;
+  /** As in {@link MapRequest.software}. */
+  readonly software?: number;
   readonly accessed?: boolean;
   readonly dirty?: boolean;
 }
@@ -159,6 +161,7 @@ class Protection<TableAddr> {
       accessed: flag(request.accessed, before.accessed),
       dirty: flag(request.dirty, before.dirty),
       protectionKey: request.protectionKey ?? before.protectionKey,
+      software: request.software ?? before.software,
     };
     const gpa = leafAddress(level, lo, hi);
     const grants = otherGrants(level, lo, hi, this.denied);

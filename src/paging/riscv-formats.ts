@@ -71,6 +71,7 @@ const RIGHTS: readonly RightField[] = [
 const ATTRIBUTES: readonly AttributeField[] = [
   { attribute: 'global', from: G, bits: 1, inherited: true },
   { attribute: 'accessed', from: A, bits: 1 },
+  { attribute: 'software', from: 8, bits: 2 },
   { attribute: 'dirty', from: D, bits: 1 },
 ];
 /** Step 9: looked at when everything else is found good. */

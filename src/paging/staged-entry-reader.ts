@@ -46,6 +46,12 @@ export class StagedEntryReader implements EntryReader {
     this.second.asked.original = original;
   }
 
+  /** The second stage is nobody's any more: asked by itself, it answers for itself. */
+  done(): void {
+    this.second.asked.during = undefined;
+    this.second.asked.original = undefined;
+  }
+
   begin(): void {
     this.blocked = false;
   }

@@ -33,6 +33,8 @@ export interface MappedTranslation {
   readonly global: boolean;
   /** Protection key of the page; `undefined` where keys are not in force. */
   readonly protectionKey: number | undefined;
+  /** What the leaf keeps for software. */
+  readonly software: number;
   /** Every entry that was read, root first. */
   readonly levels: readonly WalkStep[];
   /** Through two stages: what the second one said of the page; its `gva` is the first stage's output. */

@@ -115,6 +115,7 @@ export class TwoStageTranslator implements AddressTranslator {
     second.asked.during = 'final-access';
     const code = accessCode({ kind: facts.kind, user });
     const found = second.resolve(between[0] as number, between[1] as number, code);
+    reader.done();
     reader.reads += second.reads;
     return found < 0 ? this.refused(lo, hi, at) : found;
   }
@@ -138,6 +139,7 @@ export class TwoStageTranslator implements AddressTranslator {
     reader.ask(facts);
     const guest = first.translate(gva, access);
     if (guest.kind !== 'mapped') {
+      reader.done();
       if (first.fault.kind !== 'second-stage') return guest;
       return this.secondStageFault(
         gva,
@@ -150,6 +152,7 @@ export class TwoStageTranslator implements AddressTranslator {
     second.asked.during = 'final-access';
     const user = this.how.userOf(facts, guest.rights.user);
     const host = second.translate(BigInt(guest.gpa), { kind: facts.kind, user });
+    reader.done();
     reader.reads += second.reads;
     if (host.kind !== 'mapped')
       return this.secondStageFault(gva, 'final-access', guest.gpa, host, guest.levels);
@@ -176,6 +179,7 @@ export class TwoStageTranslator implements AddressTranslator {
   private firstFailed(): -1 {
     const { first, reader } = this;
     const { fault } = first;
+    reader.done();
     if (fault.kind === 'second-stage')
       return this.refused(fault.lo, fault.hi, physical(reader.lo, reader.hi));
     this.fault.copyFrom(fault);

@@ -51,7 +51,7 @@ function reportMapped(trace: WalkTrace, gva: bigint, gpa: number): MappedTransla
   const { compiled, entries } = trace;
   const leaf = leafOfWalk(trace);
   const [lo = 0, hi = 0] = entries.subarray(leaf.slot);
-  const { memoryType, protectionKey } = decodeLeaf(leaf, lo, hi);
+  const { memoryType, protectionKey, software } = decodeLeaf(leaf, lo, hi);
   return {
     kind: 'mapped',
     gva,
@@ -61,6 +61,7 @@ function reportMapped(trace: WalkTrace, gva: bigint, gpa: number): MappedTransla
     memoryType,
     global: isGlobal(trace, leaf),
     protectionKey: compiled.keys === undefined ? undefined : protectionKey,
+    software,
     levels: stepsOfWalk(trace, gva, leaf.format.level, true),
   };
 }

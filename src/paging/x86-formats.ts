@@ -38,6 +38,7 @@ const ATTRIBUTES: readonly AttributeField[] = [
   { attribute: 'accessed', from: 5, bits: 1 },
   { attribute: 'dirty', from: 6, bits: 1 },
   { attribute: 'global', from: 8, bits: 1 },
+  { attribute: 'software', from: 9, bits: 3 },
 ];
 /** SDM 3A, 5.8 "Accessed and Dirty Flags". */
 const MARKS: Marks = { accessed: 5, tables: true, dirty: { bit: 6 } };

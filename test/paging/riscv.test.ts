@@ -94,6 +94,7 @@ describe('RISC-V tables, by hand', () => {
       memoryType: 0,
       global: false,
       protectionKey: undefined,
+      software: 0,
       levels: [
         { level: 2, name: 'PTE', entryAddress: 0x4810, entry: 0x1401n },
         { level: 1, name: 'PTE', entryAddress: 0x5018, entry: 0x1801n },

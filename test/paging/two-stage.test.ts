@@ -331,6 +331,19 @@ describe('two-dimensional walks', () => {
     assert.equal(pae.reads, 19);
   });
 
+  it('T5: a second stage that is asked by itself afterwards answers for itself', () => {
+    const made = machine({ guestLevels: 4, hostLevels: 4, kind: 'ept' });
+    build(made);
+    const { both } = made;
+    for (const gva of [0x123n, 0x20_0000n]) {
+      both.translate(gva);
+      both.resolve(Number(gva), 0, 0);
+      const alone = both.second.translate(0x40_0000n);
+      assert(alone.kind === 'page-fault');
+      assert.equal(alone.errorCode, 1, 'a read, with no linear address');
+    }
+  });
+
   it('T5: a guest whose format is no second stage cannot be one', () => {
     const memory = GuestMemory.allocate(SIZE);
     const second = new Translator({ memory, format: X86_4LEVEL, root: 0 });

@@ -303,4 +303,32 @@ describe('P1 P3: what takes the quick road', () => {
       }
     }
   });
+
+  it('P3: a copy across one seam of plain memory, of every length on both sides', () => {
+    const memory = GuestMemory.fromRegions([
+      { start: 0, backing: heap(64) },
+      { start: 64, backing: shared(64) },
+      { start: 128, backing: heap(64) },
+    ]);
+    withoutSlowRoads(memory);
+    for (let gpa = 40; gpa <= 64; gpa++) {
+      for (let length = 1; length <= 128 - gpa; length++) {
+        const src = pattern(length + 3, gpa);
+        const dest = new Uint8Array(length + 3);
+        memory.writeAt(gpa, src, 3);
+        memory.readAt(gpa, dest, 3);
+        assert.deepEqual(dest.subarray(3), src.subarray(3));
+      }
+    }
+    assert.equal(memory.readU8(39) + memory.readU8(128), 0);
+  });
+
+  it('M3 M4: what is no address has no range, not even an empty one', () => {
+    const memory = plain();
+    for (const gpa of [-1, 0.5, 2 ** 53, Number.NaN]) assert.equal(memory.checkRange(gpa, 0), false);
+    assert.equal(memory.checkRange(0x1000, 0), true);
+    const dest = new Uint8Array(8);
+    assert.equal(memory.read(0x1000, dest, 5), 3);
+    assert.equal(memory.write(0x1000, dest, 6), 2);
+  });
 });

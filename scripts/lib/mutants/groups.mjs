@@ -18,6 +18,7 @@ const OF_RESOLVER = [
   'failing-calls',
   'guest-memory',
   'kinds',
+  'layouts',
   'on-demand',
   'page-numbers',
   'pieces',

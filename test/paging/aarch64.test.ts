@@ -287,6 +287,79 @@ describe('AArch64 formats', () => {
     aarch64Stage2Format({ granule: 16384, inputBits: 52, startLevel: 0, wide: true });
   });
 
+  it('T1: says what is wrong, with the current and the wanted value', () => {
+    const said = (make: () => PagingFormat): string => {
+      try {
+        return make().name;
+      } catch (error) {
+        return isPagingError(error) ? error.message : String(error);
+      }
+    };
+    const begins = 'Cannot make an AArch64 format: current';
+    assert.equal(
+      said(() => aarch64Stage1Format({ granule: 8192 as 4096, inputBits: 39 })),
+      `${begins} granule 8192, wanted 4096, 16384 or 65536`,
+    );
+    assert.equal(
+      said(() => aarch64Stage1Format({ granule: 65536, inputBits: 53 })),
+      `${begins} input 53 bits, wanted 17 to 52`,
+    );
+    assert.equal(
+      said(() => aarch64Stage2Format({ granule: 16384, inputBits: 49 })),
+      `${begins} input 49 bits, wanted 16 to 48`,
+    );
+    assert.equal(
+      said(() => aarch64Stage2Format({ granule: 65536, inputBits: 16 })),
+      `${begins} input 16 bits, wanted 17 to 52`,
+    );
+    assert.equal(
+      said(() => aarch64Stage2Format({ granule: 4096, inputBits: 52, wide: true, startLevel: -2 })),
+      `${begins} start level -2, wanted -1 to 3`,
+    );
+    assert.equal(
+      said(() => aarch64Stage2Format({ granule: 65536, inputBits: 52, wide: true, startLevel: 0 })),
+      `${begins} start level 0, wanted 1 to 3`,
+    );
+    assert.equal(
+      said(() => aarch64Stage2Format({ granule: 4096, inputBits: 44, startLevel: 1 })),
+      `${begins} input 44 bits, wanted 31 to 43 from level 1`,
+    );
+  });
+
+  it('T1: titles for people', () => {
+    const { title } = aarch64Stage1Format({ granule: 4096, inputBits: 52, wide: true, half: 'upper' });
+    assert.equal(title, 'AArch64 stage 1, 4 KiB granule, 52-bit upper half, 52-bit output');
+    assert.equal(STAGE1.title, 'AArch64 stage 1, 4 KiB granule, 39-bit lower half');
+    const wide = aarch64Stage2Format({ granule: 16384, inputBits: 40, wide: true });
+    assert.equal(wide.title, 'AArch64 stage 2, 16 KiB granule, 40-bit from level 2, 52-bit output');
+    assert.equal(STAGE2.title, 'AArch64 stage 2, 4 KiB granule, 32-bit from level 1');
+  });
+
+  it('T1: takes a base register of the 48-bit form as it is', () => {
+    const memory = GuestMemory.allocate(0x4000);
+    memory.writeU64(0x1008, 0x2003n);
+    memory.writeU64(0x2008, 0x3003n);
+    memory.writeU64(0x3008, 0x403n);
+    // ASID 0xffff and CnP.
+    const translator = new Translator({ memory, format: STAGE1, root: 0xffff_0000_0000_1001n });
+    assert.equal(translator.resolveGva(VA, ACCESS.read), 0x234);
+  });
+
+  it('T7: physical addresses are as wide as entries hold', () => {
+    const tables = new GuestTables(GuestMemory.allocate(0x1_0000), {
+      frames: new FrameRange(0x1000, 0xf000),
+    });
+    createRoot(tables, STAGE1);
+    const last = { format: STAGE1, gva: 0n, gpa: 2 ** 48 - 0x1000, length: 0x1000 };
+    assert.throws(() => map(tables, { ...last, length: 0x2000 }), isPagingError);
+    map(tables, last);
+    assert.equal(new Translator({ tables, format: STAGE1 }).resolveGva(0x123n, ACCESS.read), 2 ** 48 - 0xedd);
+  });
+
+  it('T7: a leaf in use is broken before another size takes its place', () => {
+    assert.deepEqual([STAGE1.breakBeforeMake, STAGE2.breakBeforeMake], [true, true]);
+  });
+
   it('T1: names tell formats apart', () => {
     const names = new Set(
       ([4096, 16384, 65536] as const).flatMap((granule) =>

@@ -77,11 +77,15 @@ export function accessCode(access: PageAccess): number {
   return access.user === true ? kind | USER_MODE : access.ac === true ? kind | ALIGNMENT_CHECK : kind;
 }
 
-/** An access code taken apart; `undefined` for a number that is none. */
-export function accessFacts(code: number): AccessFacts | undefined {
+const KIND_NAMES = ['read', 'write', 'execute'] as const;
+
+const FACTS: readonly (AccessFacts | undefined)[] = Array.from({ length: ACCESS_CODES }, (_, code) => {
   const kind = KIND_NAMES[code & 3];
   if (kind === undefined) return undefined;
-  return { kind, user: (code & USER_MODE) !== 0, ac: (code & ALIGNMENT_CHECK) !== 0 };
-}
+  return Object.freeze({ kind, user: (code & USER_MODE) !== 0, ac: (code & ALIGNMENT_CHECK) !== 0 });
+});
 
-const KIND_NAMES = ['read', 'write', 'execute'] as const;
+/** An access code taken apart, as one of a few shared objects; `undefined` for a number that is none. */
+export function accessFacts(code: number): AccessFacts | undefined {
+  return FACTS[code];
+}

@@ -1,7 +1,7 @@
 import { ACCESS_CODES, accessCode, accessFacts, type PageAccess, WRITE_ACCESS } from './access.ts';
 import { halvesOfAddress, splitAddress } from './address-halves.ts';
 import type { AddressTranslator, WalkedPage } from './address-translator.ts';
-import type { AccessFacts, SecondStageAccess } from './architecture.ts';
+import type { AccessFacts, FaultFacts, SecondStageAccess } from './architecture.ts';
 import { physical } from './bits.ts';
 import { CompiledFormat } from './compiled-format.ts';
 import { type EntryReader, entryHalves } from './entry-reader.ts';
@@ -95,6 +95,8 @@ export class Translator<TableAddr = number> implements AddressTranslator {
   /** 1 where it writes them, 0 where a missing mark is a fault. */
   private readonly updates: number;
   private readonly trace: WalkTrace;
+  /** What the architecture is told of a fault: one record, so that a fault allocates nothing. */
+  private readonly facts: Mutable<FaultFacts>;
 
   /** @throws PagingError `invalid` where a control or the root is out of range */
   constructor(init: TranslatorInit<TableAddr>) {
@@ -115,6 +117,17 @@ export class Translator<TableAddr = number> implements AddressTranslator {
       compiled,
       root: this.reader.root,
       entries: new Uint32Array(2 * init.format.levels.length),
+    };
+    this.facts = {
+      ...A_READ,
+      reason: 'not-present',
+      level: 0,
+      rights: rightsOf(0),
+      deniesExecution: compiled.deniesExecution,
+      keyForbids: false,
+      tellsUserExecute: compiled.tellsUserExecute,
+      during: undefined,
+      original: undefined,
     };
     this.marker =
       marks !== undefined && (marking === 'update' || markFaults)
@@ -324,9 +337,9 @@ export class Translator<TableAddr = number> implements AddressTranslator {
     rights: number,
   ): -1 {
     const { fault, compiled } = this;
-    const { controls, deniesExecution, keys } = compiled;
+    const { controls, keys } = compiled;
     const { architecture } = this.format;
-    const facts = accessFacts(access) ?? { kind: 'read', user: false, ac: false };
+    const who = accessFacts(access) ?? A_READ;
     const allowed = rightsOf(compiled.complete(rights));
     this.reads = cause === NOT_CANONICAL ? 0 : (level.slot >> 1) + 1;
     fault.lo = lo >>> 0;
@@ -350,29 +363,30 @@ export class Translator<TableAddr = number> implements AddressTranslator {
       reason = reasonOf(cause);
       if (cause === RIGHTS) {
         fault.rights = compiled.complete(rights);
-        keyForbids = keys?.forbids(allowed, compiled.keyOf(entry[1] as number), facts) === true;
+        keyForbids = keys?.forbids(allowed, compiled.keyOf(entry[1] as number), who) === true;
         if (keyForbids && (((this.permitted[access] as number) >>> rights) & 1) !== 0)
           reason = 'protection-key';
       }
       fault.reason = reason;
     }
-    fault.errorCode = architecture.faultCode(
-      {
-        ...facts,
-        reason,
-        level: level.format.level,
-        rights: allowed,
-        deniesExecution,
-        keyForbids,
-        tellsUserExecute: compiled.tellsUserExecute,
-        during: this.asked.during,
-        original: this.asked.original,
-      },
-      controls,
-    );
+    const { facts } = this;
+    facts.kind = who.kind;
+    facts.user = who.user;
+    facts.ac = who.ac;
+    facts.reason = reason;
+    facts.level = level.format.level;
+    facts.rights = allowed;
+    facts.keyForbids = keyForbids;
+    facts.during = this.asked.during;
+    facts.original = this.asked.original;
+    fault.errorCode = architecture.faultCode(facts, controls);
     return -1;
   }
 }
+
+type Mutable<T> = { -readonly [Name in keyof T]: T[Name] };
+
+const A_READ: AccessFacts = { kind: 'read', user: false, ac: false };
 
 /** Somebody who changes an entry between every look and every mark is not a guest that wants to get on. */
 const MOST_ATTEMPTS = 1000;

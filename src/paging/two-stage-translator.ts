@@ -1,7 +1,7 @@
 import type { GuestMemory } from '../core/index.ts';
 import { ACCESS_CODES, accessCode, accessFacts, type PageAccess } from './access.ts';
 import { halvesOfAddress, splitAddress } from './address-halves.ts';
-import type { AddressTranslator, WalkedPage } from './address-translator.ts';
+import type { PageTranslator, WalkedPage } from './address-translator.ts';
 import type { SecondStageAccess } from './architecture.ts';
 import { physical } from './bits.ts';
 import type { PagingControls } from './controls.ts';
@@ -56,14 +56,20 @@ export interface TwoStageTranslatorInit {
  * assert.deepEqual([refused.during, refused.gpa], ['final-access', 0x4000_0000]);
  * ```
  */
-export class TwoStageTranslator implements AddressTranslator {
+export class TwoStageTranslator implements PageTranslator {
+  readonly rules: string;
   readonly fault: WalkFault = new WalkFault();
   readonly first: Translator;
   readonly second: Translator;
   private readonly reader: StagedEntryReader;
   private readonly how: SecondStageAccess;
+  /** For each access code, and whether the page is user mode's, the code of the access to the second stage. */
+  private readonly finalCodes: Int32Array;
   private readonly page: WalkedPage = { sizeBits: 12, accesses: 0, global: false };
+  private readonly hostPage: WalkedPage = { sizeBits: 12, accesses: 0, global: false };
+  /** The first stage's output, and the access to it, of the last translation. */
   private readonly between: Int32Array = new Int32Array(2);
+  private finalCode = 0;
 
   /** @throws PagingError `invalid` where a control or the root is out of range, or `second` cannot be a second stage */
   constructor(init: TwoStageTranslatorInit) {
@@ -90,6 +96,8 @@ export class TwoStageTranslator implements AddressTranslator {
       format,
       ...(controls === undefined ? {} : { controls }),
     });
+    this.rules = `${this.first.rules} ${second.rules}`;
+    this.finalCodes = finalCodesOf(how);
   }
 
   /** Entries read by all translations so far, of both stages. */
@@ -111,13 +119,34 @@ export class TwoStageTranslator implements AddressTranslator {
     const at = first.resolvePage(lo, hi, access, page);
     if (at < 0) return this.firstFailed();
     storePhysical(between, at);
-    const user = this.how.userOf(facts, first.pageIsUser);
     second.asked.during = 'final-access';
-    const code = accessCode({ kind: facts.kind, user });
-    const found = second.resolve(between[0] as number, between[1] as number, code);
+    this.finalCode = this.finalCodes[access * 2 + (first.pageIsUser ? 1 : 0)] as number;
+    const found = second.resolve(between[0] as number, between[1] as number, this.finalCode);
     reader.done();
     reader.reads += second.reads;
     return found < 0 ? this.refused(lo, hi, at) : found;
+  }
+
+  /**
+   * {@link resolve}, which also says into `page` what a TLB has to know: the smaller page of both stages, and the accesses that
+   * both allow.
+   */
+  resolvePage(lo: number, hi: number, access: number, page: WalkedPage): number {
+    const { first, second, finalCodes } = this;
+    const found = this.resolve(lo, hi, access);
+    if (found < 0) return found;
+    const { between } = this;
+    const host = this.hostPage;
+    const pageIsUser = first.pageIsUser ? 1 : 0;
+    second.resolvePage(between[0] as number, between[1] as number, this.finalCode, host);
+    page.sizeBits = Math.min(this.page.sizeBits, host.sizeBits);
+    page.global = this.page.global;
+    page.accesses = 0;
+    for (let code = 0; code < ACCESS_CODES; code++) {
+      const allowed = host.accesses >>> (finalCodes[code * 2 + pageIsUser] as number);
+      page.accesses |= ((this.page.accesses >>> code) & allowed & 1) << code;
+    }
+    return found;
   }
 
   /** @throws PagingError `invalid` for a bigint outside 0 to 2^64-1 */
@@ -195,4 +224,17 @@ export class TwoStageTranslator implements AddressTranslator {
     this.fault.entryAddress = gpa;
     return -1;
   }
+}
+
+function finalCodesOf(how: SecondStageAccess): Int32Array {
+  const codes = new Int32Array(ACCESS_CODES * 2);
+  for (let code = 0; code < ACCESS_CODES; code++) {
+    const facts = accessFacts(code);
+    if (facts === undefined) continue;
+    for (const pageIsUser of [false, true]) {
+      const user = how.userOf(facts, pageIsUser);
+      codes[code * 2 + Number(pageIsUser)] = accessCode({ kind: facts.kind, user });
+    }
+  }
+  return codes;
 }

@@ -3,12 +3,14 @@ import { describe, it } from 'node:test';
 import fc from 'fast-check';
 import { GuestMemory } from '../../src/core/index.ts';
 import {
+  ACCESS,
   accessCode,
   eptFormat,
   NPT_4LEVEL,
   NPT_5LEVEL,
   type PageAccess,
   type PagingFormat,
+  Tlb,
   type Translation,
   Translator,
   TwoStageTranslator,
@@ -342,6 +344,25 @@ describe('two-dimensional walks', () => {
       assert(alone.kind === 'page-fault');
       assert.equal(alone.errorCode, 1, 'a read, with no linear address');
     }
+  });
+
+  it('T5 T8: a TLB in front of both stages keeps the smaller page, and what both stages allow', () => {
+    const made = machine({ guestLevels: 4, hostLevels: 4, kind: 'ept' });
+    const { hostEntries } = build(made);
+    const { memory, both } = made;
+    // The guest's page is of 2 MiB at its address 0; the host's are of 4 KiB, and the ninth is read-only.
+    memory.writeU64(GUEST_BASE + 0x2000, 0xe7n);
+    memory.writeU64(hostEntries[3 + 8] ?? 0, BigInt(GUEST_BASE + 0x8000) | 0x431n);
+    const tlb = new Tlb(both);
+    for (let round = 0; round < 2; round++) {
+      assert.equal(tlb.resolve(0x1123, 0, ACCESS.userWrite), GUEST_BASE + 0x1123);
+      assert.equal(tlb.resolve(0x8123, 0, ACCESS.userRead), GUEST_BASE + 0x8123);
+      assert.equal(tlb.resolve(0x8123, 0, ACCESS.userWrite), -1);
+      assert.equal(tlb.fault.kind, 'second-stage');
+    }
+    const reads = both.reads;
+    assert.equal(tlb.resolve(0x1ff0, 0, ACCESS.read), GUEST_BASE + 0x1ff0);
+    assert.equal(both.reads, reads, 'a hit reads nothing');
   });
 
   it('T5: a guest whose format is no second stage cannot be one', () => {

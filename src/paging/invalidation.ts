@@ -1,5 +1,5 @@
 /**
- * What has to go from the hardware's caches after tables were changed. Which instruction that is, docs/fences.md tells.
+ * What has to go from the hardware's caches after tables were changed. Which instruction that is, docs/guides/tlb.md tells.
  */
 export interface Invalidation {
   readonly gva: bigint;

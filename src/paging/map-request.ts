@@ -18,7 +18,7 @@ export interface MapRequest {
   readonly write?: boolean;
   /** Default false. 32-bit x86, and any format without EFER.NXE, cannot deny execution: true is wanted there. */
   readonly execute?: boolean;
-  /** Default false: for the supervisor only. */
+  /** Default false: for the supervisor only. In nested paging and RISC-V's G-stage every page is user mode's. */
   readonly user?: boolean;
   /** Default false. */
   readonly global?: boolean;
@@ -64,12 +64,20 @@ export function checkRequest(compiled: CompiledFormat, request: MapRequest): Pag
   return span;
 }
 
+const A_READ = { kind: 'read', user: false, ac: false } as const;
+
 /** What is asked for, as a rights code of what the format has bits for. */
 export function rightsCode(
   compiled: CompiledFormat,
   { write, execute, user }: Pick<MapRequest, 'write' | 'execute' | 'user'>,
 ): number {
+  const { architecture } = compiled.format;
+  // In nested paging and a G-stage every access counts as one of user mode: a page without that right is no use to anybody.
+  const onlyUsers = architecture.secondStage?.(compiled.controls).userOf(A_READ, false) === true;
   const code =
-    READ | (write === true ? WRITE : 0) | (execute === true ? EXECUTE : 0) | (user === true ? USER : 0);
+    READ |
+    (write === true ? WRITE : 0) |
+    (execute === true ? EXECUTE : 0) |
+    (user === true || onlyUsers ? USER : 0);
   return compiled.expressible(execute === true ? code | SUPERVISOR_EXECUTE : code);
 }

@@ -500,8 +500,23 @@ describe('both halves of an AArch64 address space', () => {
     assert.equal(both(1n << 38n).translate(HIGH ^ (1n << 60n)).kind, 'mapped');
   });
 
+  it('T2: physical address 0 is an address', () => {
+    memory.writeU64(0x3010, 0x403n);
+    const at = VA - 0x234n + 0x1000n;
+    assert.equal(both(0n).resolveGva(at, ACCESS.read), 0);
+    assert.equal(new Tlb(both(0n)).resolveGva(at, ACCESS.read), 0);
+    memory.writeU64(0x3010, 0n);
+  });
+
   it('T2: a half that is switched off faults', () => {
     const translator = both(EPD1);
+    // The record of another fault is overwritten whole.
+    assert.equal(translator.resolveGva(VA, ACCESS.userExecute), -1);
+    assert.deepEqual([translator.fault.level, translator.fault.entryAddress], [3, 0x3008]);
+    assert(translator.fault.rights >= 0);
+    assert.equal(translator.resolveGva(HIGH, ACCESS.read), -1);
+    const { level, entryAddress, rights } = translator.fault;
+    assert.deepEqual([level, entryAddress, rights], [0, 0, -1]);
     assert.equal(translator.upper, undefined);
     assert.equal(translator.resolveGva(HIGH, ACCESS.read), -1);
     assert.deepEqual(

@@ -101,7 +101,7 @@ export function map<TableAddr>(tables: TableOps<TableAddr>, request: MapRequest)
     tables: created,
     invalidations,
     reloadRoot,
-  } = editor.run(() => mapping.fill(compiled.top, tables.rootTable(), true, 0), undefined);
+  } = editor.run(() => mapping.fill(compiled.top, tables.rootTable(), 0), undefined);
   return { leaves: mapping.leaves, tables: created, invalidations, reloadRoot };
 }
 
@@ -140,35 +140,64 @@ class Mapping<TableAddr> {
     this.last = last;
   }
 
-  /** Maps the part of the range that lies below one table, whose first address is page `base`. */
-  fill(level: Level, table: TableAddr, exists: boolean, base: number): void {
-    for (const slot of this.editor.slots(level, table, exists, base, this.first, this.last))
-      this.fillSlot(slot);
+  /** Maps the part of the range that lies below a table that is in use, whose first address is page `base`. */
+  fill(level: Level, table: TableAddr, base: number): void {
+    const { editor } = this;
+    const to = editor.lastIndex(level, base, this.last);
+    for (let index = editor.firstIndex(level, base, this.first); index <= to; index++)
+      this.fillSlot(editor.slot(level, table, true, base, index));
   }
 
   /** Makes one entry a leaf where that fits, else maps what lies below it. */
   private fillSlot(slot: EntrySlot<TableAddr>): void {
     const { editor } = this;
-    const { level, base, exists } = slot;
+    const { level, base } = slot;
     if (slot.verdict !== NOT_PRESENT) {
       this.checkTable(slot);
-      this.fill(level.next, editor.below(slot), exists, base);
+      this.fill(level.next, editor.below(slot), base);
       return;
     }
-    const page = Math.max(this.first, base);
-    const gpa = this.gpa + (page - this.first) * 4096;
-    const size = level.pageSize;
-    const whole = page === base && page + level.tableSpan - 1 <= this.last;
-    if (level.hasLeaves && whole && gpa % size === 0 && size <= this.maxPageSize) {
-      editor.write(slot, editor.encode(level, gpa, this.attributes, page));
-      if (exists && this.compiled.format.remembersAbsence === true) editor.invalidate(slot, 'added', false);
+    const leaf = this.leavesAt(level, base) > 0;
+    if (leaf) {
+      editor.write(slot, editor.encode(level, this.target(base), this.attributes, base));
       this.leaves++;
-      return;
+    } else {
+      editor.link(slot, this.create(level.next, base));
     }
-    const below = editor.create(page);
-    this.fill(level.next, below, false, base);
-    editor.link(slot, below);
-    if (exists && this.compiled.format.remembersAbsence === true) editor.invalidate(slot, 'added', true);
+    if (this.compiled.format.remembersAbsence === true) editor.invalidate(slot, 'added', !leaf);
+  }
+
+  /** A new table with the part of the range that lies below it. Nothing has to be read, for it is empty. */
+  private create(level: Level, base: number): TableAddr {
+    const { editor } = this;
+    const table = editor.create(Math.max(this.first, base));
+    const to = editor.lastIndex(level, base, this.last);
+    let index = editor.firstIndex(level, base, this.first);
+    while (index <= to) {
+      const page = base + index * level.tableSpan;
+      const leaves = Math.min(this.leavesAt(level, page), to - index + 1);
+      if (leaves > 0) {
+        editor.fillLeaves(level, table, index, leaves, page, this.target(page), this.attributes);
+        this.leaves += leaves;
+        index += leaves;
+      } else {
+        editor.link(editor.emptySlot(level, table, base, index), this.create(level.next, page));
+        index++;
+      }
+    }
+    return table;
+  }
+
+  /** How many leaves of a level, one after the other from `page` on, the range has room for; 0 where none fits. */
+  private leavesAt(level: Level, page: number): number {
+    const { pageSize } = level;
+    if (!level.hasLeaves || page < this.first || pageSize > this.maxPageSize) return 0;
+    return this.target(page) % pageSize === 0 ? Math.floor((this.last + 1 - page) / level.tableSpan) : 0;
+  }
+
+  /** Where a page of the range is to lead. */
+  private target(page: number): number {
+    return this.gpa + (page - this.first) * 4096;
   }
 
   /** An existing entry has to be a table through which everything that is asked for is allowed. */

@@ -8,6 +8,7 @@ import {
   copyOnWrite,
   GuestMemory,
   heap,
+  type Layout,
   type MemoryBacking,
   PageRights,
   shared,
@@ -17,6 +18,7 @@ import {
 import { type MapEntry, makeEntry, type RegionInit } from '../../src/core/memory-map.ts';
 import { withRights } from '../../src/core/protection.ts';
 import type { Region } from '../../src/core/region.ts';
+import { refused } from '../support/refused.ts';
 import { pattern, patternWithoutNaN, SCALARS } from '../support/scalars.ts';
 import { newWasmMemory } from '../support/wasm-memory.ts';
 
@@ -191,7 +193,11 @@ function plain(): GuestMemory {
 
 /** The same memory, whose slow roads are blocked. */
 function withoutSlowRoads(memory: GuestMemory): GuestMemory {
-  for (const name of ['fetch', 'put', 'settle', 'reachable', 'eachPiece', 'moveScalar']) {
+  return without(memory, ['fetch', 'put', 'settle', 'reachable', 'eachPiece', 'moveScalar']);
+}
+
+function without(memory: GuestMemory, roads: readonly string[]): GuestMemory {
+  for (const name of roads) {
     const blocked = (): never => {
       throw new Error(`this went by ${name}`);
     };
@@ -321,6 +327,101 @@ describe('P1 P3: what takes the quick road', () => {
       }
     }
     assert.equal(memory.readU8(39) + memory.readU8(128), 0);
+  });
+
+  it('M5 M6: a value of 1, 2, 4 or 8 bytes by its layout moves as a scalar, which never tears; others as ranges', () => {
+    const memory = without(plain(), ['readAt', 'writeAt']);
+    for (let size = 1; size <= 16; size++) {
+      const whole: Layout<bigint> = {
+        name: `last of ${size}`,
+        size,
+        align: 1,
+        decode: (view, offset) => BigInt(view.getUint8(offset + size - 1)),
+        encode: (view, offset, value) => view.setUint8(offset + size - 1, Number(value)),
+      };
+      if ([1, 2, 4, 8].includes(size)) {
+        memory.writePlain(whole, 0x1010, BigInt(size));
+        assert.equal(memory.readU8(0x1010 + size - 1), size);
+        assert.equal(memory.readPlain(whole, 0x1010), BigInt(size));
+      } else {
+        assert.throws(() => memory.readPlain(whole, 0x1010), /this went by readAt/);
+        assert.throws(() => memory.writePlain(whole, 0x1010, 0n), /this went by writeAt/);
+      }
+    }
+  });
+
+  it('P3 M2: a copy that lies in one region asks nothing of the calls beside it', () => {
+    const asked: number[] = [];
+    const calls = (): MemoryBacking =>
+      callbacks({
+        size: 64,
+        read: (_, dest) => void asked.push(dest.length),
+        write: (_, src) => void asked.push(src.length),
+      });
+    const starts = [0x1000, 0x1080, 0x1100, 0x1180];
+    const memory = GuestMemory.fromRegions([
+      { start: 0, backing: heap(64) },
+      ...starts.flatMap((start) => [
+        { start, backing: heap(64) },
+        { start: start + 64, backing: calls() },
+      ]),
+      { start: 2 ** 40, backing: heap(64) },
+    ]);
+    for (const start of starts) {
+      for (const [at, length] of [
+        [0, 64],
+        [8, 5],
+        [63, 1],
+      ] as const) {
+        const dest = new Uint8Array(length);
+        memory.writeAt(start + at, pattern(length, start));
+        memory.readAt(start + at, dest);
+        assert.deepEqual(dest, pattern(length, start));
+      }
+    }
+    assert.deepEqual(asked, []);
+  });
+
+  it('M2 M3: calls are asked for a range once, however long; only a fill goes in steps, for it needs the bytes', () => {
+    const asked: string[] = [];
+    const size = 0x2_0001;
+    const memory = GuestMemory.from(
+      callbacks({
+        size,
+        read: (offset, dest) => void asked.push(`read ${offset} ${dest.length}`),
+        write: (offset, src) => void asked.push(`write ${offset} ${src.length}`),
+      }),
+    );
+    memory.readAt(0, new Uint8Array(size));
+    memory.writeAt(0, new Uint8Array(size));
+    assert.deepEqual(asked.splice(0), [`read 0 ${size}`, `write 0 ${size}`]);
+    memory.fillAt(0, 1, size);
+    assert.deepEqual(asked, ['write 0 65536', 'write 65536 65536', 'write 131072 1']);
+  });
+
+  it('M4 E: a buffer range that is none is refused by the name of what was asked', () => {
+    const memory = plain();
+    for (const [offset, length] of [
+      [5, 4],
+      [-1, 2],
+      [0.5, 1],
+      [0, -1],
+    ] as const) {
+      const facts = { code: 'invalid', done: 0 } as const;
+      refused(() => memory.readAt(0x1000, new Uint8Array(8), offset, length), {
+        ...facts,
+        operation: 'read',
+      });
+      refused(() => memory.writeAt(0x1000, new Uint8Array(8), offset, length), {
+        ...facts,
+        operation: 'write',
+      });
+      refused(() => memory.read(0x1000, new Uint8Array(8), offset, length), { ...facts, operation: 'read' });
+      refused(() => memory.write(0x1000, new Uint8Array(8), offset, length), {
+        ...facts,
+        operation: 'write',
+      });
+    }
   });
 
   it('M3 M4: what is no address has no range, not even an empty one', () => {

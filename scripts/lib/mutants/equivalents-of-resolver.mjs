@@ -147,11 +147,6 @@ export const EQUIVALENTS_OF_RESOLVER = [
         'this.fallback.read',
       ],
       [
-        'this.fallback?.read(this.backingOffset + offset, dest.subarray(destAt, destAt + length));',
-        'this.fallback?.read',
-        'this.fallback.read',
-      ],
-      [
         'this.fallback?.write?.(this.backingOffset + offset, src);',
         'this.fallback?.write?.(this.backingOffset + offset, src)',
         'this.fallback?.write(this.backingOffset + offset, src)',
@@ -304,6 +299,50 @@ export const EQUIVALENTS_OF_RESOLVER = [
         "if (access === 'read') for (let i = 0; i < width; i++) scratch.u8[i] = bytes[i] as number;",
         'i < width',
         'i <= width',
+      ],
+    ],
+  },
+  {
+    file: 'src/core/bulk-access.ts',
+    why: 'all that is thrown there is of this memory, and is dropped with its words',
+    changes: [
+      [
+        "return this.reachable(gpa, Math.min(length, ADDRESS_SPACE_SIZE - gpa), access, 'probe', true);",
+        "'probe'",
+        '""',
+      ],
+      ['if (isGuestMemoryError(error)) return 0;', 'isGuestMemoryError(error)', 'true'],
+    ],
+  },
+  {
+    file: 'src/core/bulk-access.ts',
+    why: 'a range that runs on has a next piece',
+    changes: [
+      [
+        'if (head < length) next?.copyOut(0, buffer, offset + head, length - head);',
+        'next?.copyOut',
+        'next.copyOut',
+      ],
+      [
+        'if (head < length) next?.copyIn(0, buffer, offset + head, length - head);',
+        'next?.copyIn',
+        'next.copyIn',
+      ],
+    ],
+  },
+  {
+    file: 'src/core/bulk-access.ts',
+    why: 'mapped bytes that are filled in steps are the same in the end, and one whole step is one step',
+    changes: [
+      [
+        "if (piece.fallback !== undefined && count > FILL_CHUNK && operation === 'fill') count = FILL_CHUNK;",
+        'piece.fallback !== undefined',
+        'true',
+      ],
+      [
+        "if (piece.fallback !== undefined && count > FILL_CHUNK && operation === 'fill') count = FILL_CHUNK;",
+        'count > FILL_CHUNK',
+        'count >= FILL_CHUNK',
       ],
     ],
   },

@@ -25,7 +25,6 @@ export class DirtyLog {
   readonly size: number;
   /** Bytes a bit stands for, a power of two. */
   readonly pageSize: number;
-  private readonly shift: number;
   private readonly bits: PageBits;
   /** Element 0: writable views out in all; then, for each page, those on it. */
   private readonly holds: Int32Array;
@@ -35,7 +34,6 @@ export class DirtyLog {
   constructor({ size, pageSize, words, holds }: SharedDirtyLog) {
     this.size = size;
     this.pageSize = pageSize;
-    this.shift = Math.log2(pageSize);
     this.words = words;
     this.bits = new PageBits(words);
     this.holds = holds;
@@ -91,7 +89,7 @@ export class DirtyLog {
 
   /** Marks the page of one offset: for scalars that lie in one page. */
   markOne(offset: number): void {
-    const page = this.shift < 12 ? Math.floor(offset / this.pageSize) : (offset / this.pageSize) >>> 0;
+    const page = (offset / this.pageSize) >>> 0;
     const word = page >>> 5;
     const bit = 1 << (page & 31);
     if (this.shared) Atomics.or(this.words, word, bit);

@@ -17,20 +17,6 @@ export const EQUIVALENTS = [
   },
   {
     file: 'src/core/dirty-log.ts',
-    why: 'both ways round down alike as far as there are pages: a log keeps a word for each, and has fewer than 2^32',
-    changes: [
-      [
-        'const page = this.shift < 12 ? Math.floor(offset / this.pageSize) : (offset / this.pageSize) >>> 0;',
-        'this.shift < 12',
-        'true',
-        'false',
-        'this.shift <= 12',
-        'this.shift >= 12',
-      ],
-    ],
-  },
-  {
-    file: 'src/core/dirty-log.ts',
     why: 'it is 1 or -1',
     changes: [
       ['if (by > 0) Atomics.add(this.holds, 0, 1);', 'by > 0', 'by >= 0'],

@@ -15,11 +15,11 @@ async function fuzz(property) {
     'a.test.mjs': `import fc from 'fast-check';\nimport { it } from 'node:test';\nit('a', () => fc.assert(${property}, { numRuns: 2 }));\n`,
   });
   const longer = path.join(ROOT, 'scripts/lib/fuzz-longer.mjs');
-  const env = { ...process.env, GUESTMEM_FUZZ_MS: '300', NODE_TEST_CONTEXT: undefined };
+  const env = { ...process.env, GUESTMEM_FUZZ_MS: '4000', NODE_TEST_CONTEXT: undefined };
   return run(process.execPath, ['--import', longer, '--test', 'a.test.mjs'], {
     cwd: root,
     env,
-    timeoutMs: 60_000,
+    timeoutMs: 120_000,
   });
 }
 

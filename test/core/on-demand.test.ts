@@ -15,6 +15,7 @@ import {
   u32,
   u64,
 } from '../../src/core/index.ts';
+import { bringPages } from '../../src/core/page-faults.ts';
 import { refused } from '../support/refused.ts';
 
 const PAGE = 0x1000;
@@ -173,6 +174,28 @@ describe('M10: faults', () => {
     both.memory.writeU16(0x1000, 1);
     assert.deepEqual(written, [0x1000]);
     assert.deepEqual(both.drain(), [{ gpa: 0x1000, length: PAGE }]);
+  });
+});
+
+describe('M10: bringing pages', () => {
+  it('M10: calls serve what is left behind the pages that are there; without a fault handler nothing comes', () => {
+    const presence = new PageRights(4 * PAGE);
+    presence.set(PAGE, PAGE, 'r');
+    const asked: unknown[] = [];
+    const byCalls = (...range: number[]): number => asked.push(range);
+    const bring = (backing: MemoryBacking, offset = PAGE + 0x800): number =>
+      bringPages(backing, offset, 0x1000, 'read', byCalls);
+    const backing: MemoryBacking = { ...heap(4 * PAGE), presence, onFault: () => 'fallback' };
+    assert.equal(bring(backing), 0x801);
+    assert.deepEqual(asked, [[2 * PAGE, 0x800]]);
+    assert.equal(bring({ ...heap(4 * PAGE), presence }), 0x800);
+    assert.equal(bring(heap(4 * PAGE)), 0);
+    refused(() => bring({ ...backing, onFault: () => 'retry' }, 0), {
+      code: 'retry-limit',
+      operation: 'read',
+    });
+    presence.set(2 * PAGE, 2 * PAGE, 'r');
+    assert.equal(bring(backing), 0x1000);
   });
 });
 

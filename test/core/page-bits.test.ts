@@ -3,6 +3,8 @@ import { describe, it } from 'node:test';
 import fc from 'fast-check';
 import { PageRights, type Rights } from '../../src/core/index.ts';
 import { newPageWords, PageBits } from '../../src/core/page-bits.ts';
+import { PageStates } from '../../src/core/page-states.ts';
+import { withGlobals } from '../support/engine.ts';
 import { refused } from '../support/refused.ts';
 
 const PAGES = 100;
@@ -120,6 +122,22 @@ describe('rights of pages', () => {
     assert.equal(pages.get(0x1000), 'r');
   });
 
+  it('M9: what is given to no page changes none, at the border of a word too', () => {
+    const pages = new PageRights(96 * 0x1000, { initial: 'r' });
+    for (const page of [0, 31, 32, 64, 96]) pages.set(page * 0x1000, 0, 'rwx');
+    for (const page of [0, 31, 32, 63, 64, 95]) assert.equal(pages.get(page * 0x1000), 'r');
+  });
+
+  it('M9 M14: 32 pages fill a word for each right, of which the reach sees the last bit', () => {
+    for (const shared of [false, true]) {
+      const whole = new PageRights(32 * 0x1000, { initial: 'rwx', shared });
+      assert.equal(whole.share().buffer.byteLength, 12);
+      for (const access of ['read', 'write', 'execute'] as const)
+        assert.equal(whole.reach(0x123, 32 * 0x1000 - 0x123, access), 32 * 0x1000 - 0x123);
+      assert.equal(new PageRights(32 * 0x1000 + 1, { shared }).share().buffer.byteLength, 24);
+    }
+  });
+
   it('M14: attached rights are the same bits where they are shared', () => {
     const mine = new PageRights(0x10_0000, { shared: true });
     const theirs = PageRights.attach(mine.share());
@@ -137,5 +155,84 @@ describe('rights of pages', () => {
       refused(() => new PageRights(size), { code: 'invalid' });
     refused(() => new PageRights(0x1000, { buffer: new ArrayBuffer(8) }), { code: 'invalid' });
     refused(() => new PageRights(2 ** 52), { code: 'too-large' });
+  });
+});
+
+describe('states of pages that come on demand', () => {
+  const [ABSENT, COMING, PRESENT] = [0, 1, 2];
+
+  /** Three pages, of which another thread brings the second and has brought the third. */
+  function states(shared: boolean): PageStates {
+    const words = new Int32Array(shared ? new SharedArrayBuffer(12) : new ArrayBuffer(12));
+    words.set([ABSENT, COMING, PRESENT]);
+    return new PageStates(words);
+  }
+
+  /** Runs `fn` and lists what it waits for and what it tells; `wait` stands in for the engine's. */
+  async function waits(fn: () => void, wait: () => string = () => 'timed-out'): Promise<unknown[]> {
+    const calls: unknown[] = [];
+    const spied = Object.create(Atomics, {
+      wait: {
+        value: (_: Int32Array, page: number, state: number, ms: number) => {
+          calls.push(['wait', page, state, ms]);
+          return wait();
+        },
+      },
+      notify: { value: (_: Int32Array, page: number) => calls.push(['notify', page]) },
+    });
+    await withGlobals({ Atomics: spied }, fn);
+    return calls;
+  }
+
+  const never = (): never => assert.fail('the page was brought twice');
+
+  it('M10 M14: a page that another thread brings is waited for; one that is there, or of no other thread, is not', async () => {
+    const shared = states(true);
+    assert.deepEqual(await waits(() => shared.bring(1, never)), [['wait', 1, COMING, 10]]);
+    assert.deepEqual(await waits(() => shared.bring(2, never)), []);
+    const own = states(false);
+    for (const page of [1, 2]) assert.deepEqual(await waits(() => own.bring(page, never)), []);
+    assert.deepEqual([...own.words, ...shared.words], [ABSENT, COMING, PRESENT, ABSENT, COMING, PRESENT]);
+  });
+
+  it('M10 M14: who brings a page tells those who wait, and does not wait for itself', async () => {
+    const shared = states(true);
+    const calls = await waits(() =>
+      shared.bring(0, () => {
+        assert.equal(shared.words[0], COMING);
+        shared.bring(0, never);
+      }),
+    );
+    assert.deepEqual(calls, [['notify', 0]]);
+    assert.deepEqual([shared.words[0], shared.count()], [PRESENT, 2]);
+  });
+
+  it('M10 M14: a page that could not be brought is told as well, and can be brought, or waited for, again', async () => {
+    const shared = states(true);
+    const failing = (): never => {
+      throw new Error('no such page');
+    };
+    assert.deepEqual(await waits(() => assert.throws(() => shared.bring(0, failing), /no such page/)), [
+      ['notify', 0],
+    ]);
+    assert.equal(shared.words[0], ABSENT);
+    shared.words[0] = COMING;
+    assert.deepEqual(await waits(() => shared.bring(0, never)), [['wait', 0, COMING, 10]]);
+  });
+
+  it('M10 M14: where a thread may not block it is pending; what else the wait throws is thrown', async () => {
+    const shared = states(true);
+    const mayNot = (): never => {
+      throw new TypeError('this thread may not block');
+    };
+    await waits(() => {
+      const error = refused(() => shared.bring(1, never), { code: 'pending' });
+      assert(error.ready instanceof Promise);
+    }, mayNot);
+    const odd = new RangeError('no such word');
+    const throwing = (): never => {
+      throw odd;
+    };
+    await waits(() => assert.throws(() => shared.bring(1, never), odd), throwing);
   });
 });

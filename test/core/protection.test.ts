@@ -1,6 +1,16 @@
 import assert from 'node:assert/strict';
 import { before, describe, it } from 'node:test';
-import { GuestMemory, heap, ProtectedView, type Rights, shared, u32, u64 } from '../../src/core/index.ts';
+import {
+  GuestMemory,
+  heap,
+  ProtectedView,
+  type Rights,
+  share,
+  shared,
+  u32,
+  u64,
+} from '../../src/core/index.ts';
+import { withGlobals } from '../support/engine.ts';
 import { type Facts, refused } from '../support/refused.ts';
 
 const ALL: readonly Rights[] = ['', 'r', 'w', 'x', 'rw', 'rx', 'wx', 'rwx'];
@@ -238,6 +248,65 @@ describe('M9: protection', () => {
       ['r', 'r', 'r', 'x', 'x', 'rw'],
     );
     view.protect(0x4000, 0x1000, '');
+  });
+
+  it('M9: up to the top of the space, and from where a region ends that is no whole number of pages', () => {
+    const view = new ProtectedView(
+      GuestMemory.fromRegions([
+        { start: 0x1000, backing: heap(0x2348) },
+        { start: 0x3348, backing: heap(0x2000) },
+      ]),
+    );
+    view.protect(0x3348, 0x1000, 'r');
+    assert.deepEqual(
+      [view.rightsAt(0x3347), view.rightsAt(0x3348), view.rightsAt(0x4348)],
+      ['rwx', 'r', 'rwx'],
+    );
+    view.protect(0x3348, 2 ** 53 - 0x3348, 'w');
+    assert.equal(view.rightsAt(0x4348), 'w');
+    refused(() => view.protect(0x1800, 0x1b48, ''), { code: 'invalid' });
+    assert.equal(view.rightsAt(0x2000), 'rwx');
+  });
+
+  it('M9: a region that came later says nothing of those above it', () => {
+    const view = new ProtectedView(GuestMemory.fromRanges([[0x8000, 0x1000]]), { initial: 'r' });
+    view.memory().insertRegion({ start: 0x7000, backing: heap(0x1000) });
+    view.protect(0x7000, 0x1000, 'w');
+    assert.deepEqual(
+      [0x6fff, 0x7000, 0x7fff, 0x8000, 0x9000].map((gpa) => view.rightsAt(gpa)),
+      ['', 'w', 'w', 'r', ''],
+    );
+  });
+
+  it('M9 M15: the rights of regions that nobody has are forgotten, unless other threads were given them', async () => {
+    let gone = false;
+    class Weak {
+      private readonly target: unknown;
+      constructor(target: unknown) {
+        this.target = target;
+      }
+      deref(): unknown {
+        return gone ? undefined : this.target;
+      }
+    }
+    await withGlobals({ WeakRef: Weak }, () => {
+      for (const handedOut of [false, true]) {
+        gone = false;
+        const ram = GuestMemory.fromRanges([[0, 0x1000]], { shared: true });
+        const view = new ProtectedView(ram, { initial: 'rw', shared: true });
+        const memory = view.memory();
+        memory.insertRegion({ start: 0x1000, backing: shared(0x1000) });
+        assert.deepEqual([view.rightsAt(0), view.rightsAt(0x1000)], ['rw', 'rw']);
+        if (handedOut) share(memory);
+        gone = true;
+        memory.insertRegion({ start: 0x2000, backing: shared(0x1000) });
+        assert.equal(view.rightsAt(0), handedOut ? 'rw' : '');
+        assert.equal(view.rightsAt(0x1000), '');
+        assert.equal(view.rightsAt(0x2000), 'rw');
+        view.protect(0x2000, 0x1000, 'r');
+        assert.equal(view.rightsAt(0x2000), 'r');
+      }
+    });
   });
 
   it('M9: read-only memory stays so, whatever the view says', () => {

@@ -142,6 +142,21 @@ describe('M14: sharing a memory', () => {
     assert.equal(ram.readU8(0x1_2000), 2);
   });
 
+  it('M10 M14: of memory on demand only pages that begin as zeros come without a source on the other side', () => {
+    const source = (): void => undefined;
+    for (const [backing, kind, zeroed] of [
+      [lazy(0x1000, undefined, { shared: true }), 'lazy', true],
+      [lazy(0x1000, source, { shared: true }), 'lazy', false],
+      [copyOnWrite(0x1000, source, { shared: true }), 'copy-on-write', false],
+    ] as const) {
+      const same = attach(posted(share(GuestMemory.from(backing))));
+      assert.deepEqual([backing.kind, same.regions[0]?.kind], [kind, kind]);
+      if (zeroed) same.writeU8(0, 1);
+      else refused(() => same.writeU8(0, 1), { code: 'unsupported' });
+      assert.equal(backing.presentPages(), zeroed ? 1 : 0);
+    }
+  });
+
   it('M12 M14: an attached memory marks into the same log; either side drains it', () => {
     const here = trackDirty(GuestMemory.fromRanges([[0x1_0000, 0x8000]], { shared: true }), {
       pageSize: 0x2000,

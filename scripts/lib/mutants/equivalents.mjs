@@ -108,4 +108,28 @@ export const EQUIVALENTS = [
       ["return readers === 0 ? ['write'] : ['read', 'write'];", "'read'", '""'],
     ],
   },
+  {
+    file: 'src/core/protection.ts',
+    why: 'what is no backing has no locks',
+    changes: [
+      [
+        'return present === undefined ? [] : [{ ...place, backing: present }];',
+        'present === undefined',
+        'false',
+      ],
+      ['return present === undefined ? [] : [{ ...place, backing: present }];', '[]', '["Stryker was here"]'],
+    ],
+  },
+  {
+    file: 'src/core/protection.ts',
+    why: 'where none has gone, all are put back in their order',
+    changes: [
+      [
+        'if (kept.length < this.parts.length) this.parts.splice(0, this.parts.length, ...kept);',
+        'kept.length < this.parts.length',
+        'true',
+        'kept.length <= this.parts.length',
+      ],
+    ],
+  },
 ];

@@ -32,7 +32,8 @@ export function aarch64Space(
   if (halves.length === 0)
     throw new CliError('usage', 'Cannot translate: --reg ttbr0=VALUE or ttbr1=VALUE is needed too');
   const root = known.value('ttbr1') ?? known.value('ttbr0') ?? 0n;
-  return spaceOf(memory, halves, root, known, known.value('ttbr1') === undefined ? 'ttbr0' : 'ttbr1');
+  const space = spaceOf(memory, halves, root, known, known.value('ttbr1') === undefined ? 'ttbr0' : 'ttbr1');
+  return { ...space, topByteIgnored: [lower.topByteIgnored, upper.topByteIgnored] };
 }
 
 /** Stage 2 of AArch64: guest-physical addresses. */

@@ -23,6 +23,8 @@ export interface AddressSpace {
   readonly mode: string;
   /** In the order of addresses: one, or on AArch64 one for each half that is in use. None when paging is off. */
   readonly translators: readonly Translator[];
+  /** AArch64's TBI, of the lower and of the upper half: bits 63:56 of an address are the program's. */
+  readonly topByteIgnored?: readonly [lower: boolean, upper: boolean];
   /** The table root register, as it was given. */
   readonly root: bigint;
   /** Which registers it came from, and why it is this mode: shown in every listing. */
@@ -31,6 +33,13 @@ export interface AddressSpace {
 
 /** PG, WP and PE: what CR0 holds in any guest that has tables to look at. */
 const USUAL_CR0 = 0x8001_0001n;
+
+/** An address without the tag that a program may have put into its top byte. */
+export function withoutTag({ topByteIgnored }: AddressSpace, gva: bigint): bigint {
+  const upper = ((gva >> 55n) & 1n) === 1n;
+  if (topByteIgnored?.[upper ? 1 : 0] !== true) return gva;
+  return upper ? gva | (0xffn << 56n) : gva & ((1n << 56n) - 1n);
+}
 
 /** The translator for an address; `undefined` where the space has none for it. */
 export function translatorFor(space: AddressSpace, gva: bigint): Translator | undefined {

@@ -21,6 +21,7 @@ import { GdbRemote } from '../support/gdb-remote.ts';
 import { type LinuxGuestOptions, programOf } from '../support/linux-guest.ts';
 import { need } from '../support/need.ts';
 import { choices, type PausedGuest, pausedGuest } from '../support/paused-guest.ts';
+import { guestmem } from '../support/project.ts';
 import { parseFlatView, parseXp } from '../support/qemu-listings.ts';
 
 const hex = (value: number | bigint): string => `0x${value.toString(16)}`;
@@ -111,6 +112,25 @@ for (const { name, t1sz, tg1, ds, ...options } of guests) {
         }
       }
       assert.deepEqual(listed, pages);
+    });
+
+    it('C: the command walks with the registers as the debugger gives them', async () => {
+      const { tcr, ttbr0, ttbr1, sctlr } = registers.words;
+      const regs = Object.entries({ tcr, ttbr0, ttbr1, sctlr }).flatMap(([reg, value]) => [
+        '--reg',
+        `${reg}=${hex(value)}`,
+      ]);
+      const target = `qemu:${paused.guest.monitors[1] ?? ''}`;
+      const asked = expected.filter(({ reader }) => reader === 'EL1');
+      const some = [true, false].flatMap((mapped) =>
+        asked.filter(({ gpa }) => (gpa !== undefined) === mapped).slice(0, mapped ? 12 : 4),
+      );
+      for (const { gva, gpa } of some) {
+        const { status, stdout, stderr } = await guestmem(['walk', target, hex(gva), '--json', ...regs]);
+        assert.equal(status, gpa === undefined ? 1 : 0, `${hex(gva)}: ${stdout}${stderr}`);
+        const walk = JSON.parse(stdout) as { gpa: string | null };
+        assert.equal(walk.gpa, gpa === undefined ? null : hex(gpa), hex(gva));
+      }
     });
 
     it('I4: reads what xp reads', async () => {

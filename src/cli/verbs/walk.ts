@@ -2,7 +2,7 @@ import type { Command } from 'commander';
 import { type MemoryImage, whyUnreadable } from '../../image/index.ts';
 import type { OneStageTranslation, PageAccess } from '../../paging/index.ts';
 import { type Console, setAction } from '../action.ts';
-import { type AddressSpace, chooseAddressSpace, translatorFor } from '../address-space.ts';
+import { type AddressSpace, chooseAddressSpace, translatorFor, withoutTag } from '../address-space.ts';
 import { CliError } from '../cli-error.ts';
 import { ExitStatus } from '../exit-status.ts';
 import { jsonText } from '../format/json.ts';
@@ -37,10 +37,11 @@ export function registerWalk(program: Command): void {
 }
 
 function walk(console: Console, args: readonly string[], options: WalkOptions): Promise<ExitStatus> {
-  const gva = parseU64(args[1] ?? '');
+  const typed = parseU64(args[1] ?? '');
   const access = accessOf(options);
   return withTarget(console, args[0] ?? '', options, async (image) => {
     const space = chooseAddressSpace(image, options);
+    const gva = withoutTag(space, typed);
     const translator = translatorFor(space, gva);
     if (translator === undefined) return walkUnpaged(console, image, space, args[1] ?? '', options);
     const translation = translator.translate(gva, access);

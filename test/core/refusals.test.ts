@@ -3,7 +3,9 @@ import { describe, it } from 'node:test';
 import {
   callbacks,
   copyOnWrite,
+  type FallbackAccess,
   GuestMemory,
+  GuestMemoryError,
   heap,
   type MemoryBacking,
   PageRights,
@@ -81,5 +83,55 @@ describe('E: why an access is refused', () => {
     assert.deepEqual(memory.readBytes(PAGE - 2, 2), Uint8Array.of(1, 1));
     refused(() => memory.readU32(PAGE - 3), { code: 'closed', failedAt: PAGE });
     refused(() => memory.writeU32(PAGE - 1, 1), { code: 'closed', failedAt: PAGE });
+  });
+
+  it('M4 E: a buffer range that is none is refused by the name of what was asked', () => {
+    const memory = GuestMemory.fromRanges([[0x1000, 0x1000]]);
+    for (const [offset, length] of [
+      [5, 4],
+      [-1, 2],
+      [0.5, 1],
+      [0, -1],
+    ] as const) {
+      const facts = { code: 'invalid', done: 0 } as const;
+      refused(() => memory.readAt(0x1000, new Uint8Array(8), offset, length), {
+        ...facts,
+        operation: 'read',
+      });
+      refused(() => memory.writeAt(0x1000, new Uint8Array(8), offset, length), {
+        ...facts,
+        operation: 'write',
+      });
+      refused(() => memory.read(0x1000, new Uint8Array(8), offset, length), { ...facts, operation: 'read' });
+      refused(() => memory.write(0x1000, new Uint8Array(8), offset, length), {
+        ...facts,
+        operation: 'write',
+      });
+    }
+  });
+
+  it('M3 E: what a backing says that it moved counts where it moved anything, and no further than it was asked', () => {
+    const said = (done: number): GuestMemoryError =>
+      new GuestMemoryError('fault', 'the link is down', { operation: 'read', done });
+    const broken = (done: number, probe?: () => number): GuestMemory => {
+      const read = (): never => {
+        throw said(done);
+      };
+      const fallback: FallbackAccess = { read, ...(probe && { probe }) };
+      return GuestMemory.fromRegions([
+        { start: 0x1000, backing: heap(0x100) },
+        { start: 0x1100, backing: { kind: 'link', size: 0x100, fallback } },
+      ]);
+    };
+    const facts = { code: 'fault', gpa: 0x10f0, length: 0x20 } as const;
+    const read = (memory: GuestMemory) => () => memory.readAt(0x10f0, new Uint8Array(0x20));
+    refused(read(broken(0)), { ...facts, failedAt: 0x1100, done: 0x10 });
+    refused(read(broken(5)), { ...facts, failedAt: 0x1105, done: 0x15 });
+    refused(read(broken(100)), { ...facts, failedAt: 0x1110, done: 0x20 });
+    const unsettled = broken(5, () => {
+      throw said(5);
+    });
+    refused(read(unsettled), { ...facts, failedAt: 0x1100, done: 0 });
+    refused(() => unsettled.readU32(0x1100), { code: 'fault', failedAt: 0x1100, done: 0 });
   });
 });

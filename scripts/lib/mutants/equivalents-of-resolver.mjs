@@ -237,11 +237,6 @@ export const EQUIVALENTS_OF_RESOLVER = [
   },
   {
     file: 'src/core/memory-door.ts',
-    why: 'who asks has seen to the length, or does so next',
-    changes: [['if (length >>> 0 !== length) return undefined;', 'length >>> 0 !== length', 'false']],
-  },
-  {
-    file: 'src/core/memory-door.ts',
     why: 'the hint, or the slow road, finds what the first region would have found; to try that first is quicker',
     changes: [
       [
@@ -345,5 +340,10 @@ export const EQUIVALENTS_OF_RESOLVER = [
         'count >= FILL_CHUNK',
       ],
     ],
+  },
+  {
+    file: 'src/core/bulk-access.ts',
+    why: 'who asks tells reading from all else',
+    changes: [["else if (!this.copyPlain(gpa, length, src, srcOffset, 'write'))", "'write'", '""']],
   },
 ];

@@ -188,6 +188,17 @@ describe('M11: locked pages', () => {
     memory.removeRegion(0, 0x4000);
   });
 
+  it('M11 E: of several backings that fail to unlock a page each is told', () => {
+    const memory = GuestMemory.fromRegions(
+      [0, 0x2000].map((start) => ({ start, ...hooked(0x2000, { hook: 'unlock', offset: 0 }) })),
+    );
+    const locked = memory.lockGpns([0, 1, 2]);
+    const { cause, message } = refused(() => locked.release(), { code: 'fault' });
+    assert(cause instanceof AggregateError);
+    assert.equal(cause.errors.length, 2);
+    assert.match(message, /2 of 3 pages/);
+  });
+
   it('M11: what fails while a failed lock is given back is not lost, and neither is why it failed', () => {
     const first = hooked(0x2000, { hook: 'unlock', offset: 0 });
     const memory = GuestMemory.fromRegions([{ start: 0, backing: first.backing }]);

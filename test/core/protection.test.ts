@@ -264,7 +264,7 @@ describe('M9: protection', () => {
     );
     view.protect(0x3348, 2 ** 53 - 0x3348, 'w');
     assert.equal(view.rightsAt(0x4348), 'w');
-    refused(() => view.protect(0x1800, 0x1b48, ''), { code: 'invalid' });
+    refused(() => view.protect(0x1800, 0x1b48, ''), { code: 'invalid', operation: 'protect' });
     assert.equal(view.rightsAt(0x2000), 'rwx');
   });
 

@@ -65,6 +65,7 @@ export type { GuestRegion, RegionInit } from './memory-map.ts';
 export { MemoryView, MemoryViews } from './memory-view.ts';
 export { copyOnWrite, lazy } from './on-demand.ts';
 export { PageRights, type Rights, type SharedPageRights } from './page-rights.ts';
+export type { PageWindow } from './page-window.ts';
 export { type GuestRun, PagedRange } from './paged-range.ts';
 export { PagedRangeReader, PagedRangeWriter } from './paged-range-stream.ts';
 export type { OnDemandBacking, OnDemandKind, OnDemandOptions, PageSource } from './pages-on-demand.ts';

@@ -1,4 +1,5 @@
 import { MemoryDoor } from './memory-door.ts';
+import type { PageWindow } from './page-window.ts';
 import { scratch } from './scratch.ts';
 
 const TWO_32 = 0x1_0000_0000;
@@ -71,6 +72,14 @@ export abstract class ScalarAccess extends MemoryDoor {
     this.load64(gpa);
     halves[0] = scratch.u32[0] as number;
     halves[1] = scratch.u32[1] as number;
+  }
+
+  /**
+   * The bytes that most accesses go to, for those who read many 8-byte entries by page number, as a page-table walk does.
+   * `readPages` is 0 from the moment that they may not be read without asking; look at it before every use.
+   */
+  get pageWindow(): PageWindow {
+    return this.home;
   }
 
   /**

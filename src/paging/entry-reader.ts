@@ -1,3 +1,4 @@
+import type { PageWindow } from '../core/index.ts';
 import { fromHalves } from './bits.ts';
 import { PagingError } from './paging-error.ts';
 import type { TableReadOps } from './table-ops.ts';
@@ -13,6 +14,8 @@ export interface EntryReader {
   begin(): void;
   /** Reads the entry at `hi:lo` into {@link entryHalves}; false where it cannot be read. */
   load(lo: number, hi: number): boolean;
+  /** Pages whose entries of 8 bytes may be read without {@link load}. */
+  readonly window: PageWindow;
   /** Whether the last `load` failed because a second stage refused the address, and not because nothing is there. */
   readonly blocked: boolean;
   /**
@@ -36,6 +39,15 @@ export interface EntryReader {
   covers(lo: number, hi: number, length: number): boolean;
 }
 
+/** No page. */
+export const NO_WINDOW: PageWindow = {
+  firstPage: 0,
+  readPages: 0,
+  u32: new Uint32Array(2),
+  u64: new BigUint64Array(1),
+  exclusive: true,
+};
+
 /**
  * The entry that was read last: bits 31:0, then 63:32. One for the thread, and used before anything else can run. On a
  * buffer of its own, for small typed arrays live in the engine's heap, where their address is no constant: 8
@@ -52,6 +64,7 @@ export function storePhysical(halves: Int32Array, gpa: number): void {
 /** Reads through anybody's {@link TableReadOps}. */
 export class OpsEntryReader<TableAddr> implements EntryReader {
   readonly root: Int32Array = new Int32Array(2);
+  readonly window: PageWindow = NO_WINDOW;
   readonly blocked: boolean = false;
   private readonly tables: TableReadOps<TableAddr>;
   private readonly size: 4 | 8;

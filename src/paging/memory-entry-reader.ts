@@ -1,6 +1,6 @@
-import { type GuestMemory, isGuestMemoryError, u32, u64 } from '../core/index.ts';
+import { type GuestMemory, isGuestMemoryError, type PageWindow, u32, u64 } from '../core/index.ts';
 import { fromHalves, physical } from './bits.ts';
-import { type EntryReader, entryHalves } from './entry-reader.ts';
+import { type EntryReader, entryHalves, NO_WINDOW } from './entry-reader.ts';
 
 // A constant of this module is known to the optimiser, an imported one is looked up every time.
 const halves: Uint32Array = entryHalves;
@@ -12,6 +12,7 @@ const cell: BigUint64Array = new BigUint64Array(entryHalves.buffer);
  */
 export class MemoryEntryReader implements EntryReader {
   readonly root: Int32Array;
+  readonly window: PageWindow;
   readonly blocked: boolean = false;
   private readonly memory: GuestMemory;
   private readonly size: 4 | 8;
@@ -20,6 +21,7 @@ export class MemoryEntryReader implements EntryReader {
     this.memory = memory;
     this.root = root;
     this.size = size;
+    this.window = size === 8 ? memory.pageWindow : NO_WINDOW;
   }
 
   begin(): void {

@@ -1,8 +1,8 @@
-import type { GuestMemory } from '../core/index.ts';
+import type { GuestMemory, PageWindow } from '../core/index.ts';
 import { accessCode } from './access.ts';
 import type { AccessFacts, SecondStageAccess } from './architecture.ts';
 import { fromHalves } from './bits.ts';
-import { type EntryReader, storePhysical } from './entry-reader.ts';
+import { type EntryReader, NO_WINDOW, storePhysical } from './entry-reader.ts';
 import { MemoryEntryReader } from './memory-entry-reader.ts';
 import type { OneStageTranslation } from './translation.ts';
 import type { Translator } from './translator.ts';
@@ -10,6 +10,7 @@ import type { Translator } from './translator.ts';
 /** Entries of a first stage, whose addresses a second stage translates before they can be read. */
 export class StagedEntryReader implements EntryReader {
   readonly root: Int32Array = new Int32Array(2);
+  readonly window: PageWindow = NO_WINDOW;
   blocked = false;
   /** Entries read so far, of both stages. */
   reads = 0;

@@ -1,0 +1,111 @@
+import { accessFacts } from './access.ts';
+import type { AccessFacts, FaultFacts } from './architecture.ts';
+import { physical } from './bits.ts';
+import type { CompiledFormat } from './compiled-format.ts';
+import { type EntryReader, entryHalves } from './entry-reader.ts';
+import type { FaultReason } from './fault-reason.ts';
+import type { Level } from './level.ts';
+import { rightsOf } from './rights.ts';
+import { RIGHTS, reasonOf } from './verdict.ts';
+import type { WalkFault } from './walk-fault.ts';
+
+/** Causes of a stop besides the verdicts of verdict.ts. */
+export const NOT_CANONICAL = -1;
+export const UNREADABLE = -2;
+
+/** On whose behalf a second stage is asked; its fault codes tell. */
+export interface Asked {
+  during: 'table-walk' | 'final-access' | undefined;
+  original: AccessFacts | undefined;
+}
+
+type Mutable<T> = { -readonly [Name in keyof T]: T[Name] };
+
+const A_READ: AccessFacts = { kind: 'read', user: false, ac: false };
+
+/** Tells why a walk ended: into the record that its users read, with the architecture's own number. Allocates nothing. */
+export class FaultTeller {
+  private readonly fault: WalkFault;
+  private readonly compiled: CompiledFormat;
+  private readonly reader: EntryReader;
+  private readonly asked: Asked;
+  private readonly facts: Mutable<FaultFacts>;
+
+  constructor(fault: WalkFault, compiled: CompiledFormat, reader: EntryReader, asked: Asked) {
+    this.fault = fault;
+    this.compiled = compiled;
+    this.reader = reader;
+    this.asked = asked;
+    this.facts = {
+      ...A_READ,
+      reason: 'not-present',
+      level: 0,
+      rights: rightsOf(0),
+      deniesExecution: compiled.deniesExecution,
+      keyForbids: false,
+      tellsUserExecute: compiled.tellsUserExecute,
+      during: undefined,
+      original: undefined,
+    };
+  }
+
+  /**
+   * @param cause - a verdict, or one of this file's
+   * @param entryLo - address of the entry concerned: bits 31:0
+   * @param lo - the virtual address: bits 31:0
+   * @param rights - what the entries down to this one allow together; a leaf is what was read last
+   */
+  tell(
+    cause: number,
+    level: Level,
+    entryLo: number,
+    entryHi: number,
+    lo: number,
+    hi: number,
+    access: number,
+    rights: number,
+  ): -1 {
+    const { fault, compiled, facts, asked } = this;
+    const { controls, keys } = compiled;
+    const who = accessFacts(access) ?? A_READ;
+    const allowed = rightsOf(compiled.complete(rights));
+    fault.lo = lo >>> 0;
+    fault.hi = hi >>> 0;
+    fault.rights = -1;
+    fault.errorCode = 0;
+    let reason: FaultReason | 'not-canonical' = 'not-canonical';
+    let keyForbids = false;
+    if (cause === NOT_CANONICAL) {
+      fault.kind = 'not-canonical';
+      fault.level = 0;
+      fault.entryAddress = 0;
+    } else {
+      fault.level = level.format.level;
+      fault.entryAddress = physical(entryLo, entryHi);
+      if (cause === UNREADABLE) {
+        fault.kind = this.reader.blocked ? 'second-stage' : 'table-unreadable';
+        return -1;
+      }
+      fault.kind = 'page-fault';
+      reason = reasonOf(cause);
+      if (cause === RIGHTS) {
+        fault.rights = compiled.complete(rights);
+        keyForbids = keys?.forbids(allowed, compiled.keyOf(entryHalves[1] as number), who) === true;
+        const otherwiseAllowed = (((compiled.permitted[access] as number) >>> rights) & 1) !== 0;
+        if (keyForbids && otherwiseAllowed) reason = 'protection-key';
+      }
+      fault.reason = reason;
+    }
+    facts.kind = who.kind;
+    facts.user = who.user;
+    facts.ac = who.ac;
+    facts.reason = reason;
+    facts.level = level.format.level;
+    facts.rights = allowed;
+    facts.keyForbids = keyForbids;
+    facts.during = asked.during;
+    facts.original = asked.original;
+    fault.errorCode = compiled.format.architecture.faultCode(facts, controls);
+    return -1;
+  }
+}

@@ -1,11 +1,13 @@
 import { AtomicAddressSpace, type GuestMemory, heap, type IntegerType, u16, u32, u64 } from 'guestmem';
 import p7 from '../../cases/p7-walk.ts';
+import p8 from '../../cases/p8-list.ts';
 import p9 from '../../cases/p9-queue.ts';
 import type { BenchCase, Measurement } from '../../harness/measurement.ts';
 import { pollute } from '../../harness/pollute.ts';
 import { marks } from '../harness/dirty.ts';
 import { copiesOf, filled } from '../harness/guest-memory.ts';
 import { ACROSS, among, INSIDE, seen } from '../harness/plan.ts';
+import { MAP } from '../harness/tables.ts';
 
 const ATOMIC = { addresses: INSIDE.addresses(8), length: 2 };
 
@@ -91,6 +93,17 @@ function borrowed({ id, measurements }: BenchCase, from: string, name: string): 
   return { name, prepare: found.prepare };
 }
 
+const walk: Measurement = borrowed(p7, 'no TLB', 'walk of 4 levels, no TLB');
+
+/** P7's sum begins at a half, for the engine's sake; the peers' begin at 0. */
+const wholeWalk: Measurement = {
+  ...walk,
+  async prepare() {
+    const subject = await walk.prepare();
+    return 'ours' in subject ? { ...subject, ours: () => Math.floor(subject.ours()) } : subject;
+  },
+};
+
 const guestmem: BenchCase = {
   id: 'guestmem',
   title: 'guestmem, private memory',
@@ -109,7 +122,10 @@ const guestmem: BenchCase = {
     ...marks(false),
     borrowed(p9, 'chain of one descriptor', 'queue: chain of one descriptor, in batches of 16'),
     borrowed(p9, 'with 64 B read and event index', 'queue: the same with 64 B read and event index'),
-    borrowed(p7, 'no TLB', 'walk of 4 levels, no TLB'),
+    wholeWalk,
+    MAP,
+    borrowed(p8, 'one by one', 'list 1,048,576 leaves one by one'),
+    borrowed(p8, 'coalesced', 'list 1,048,576 leaves, neighbours joined'),
   ],
 };
 

@@ -1,0 +1,7 @@
+//! Listings by memflow, every leaf.
+
+use guestmem_peers::{memflow, program};
+
+fn main() {
+    program::main([memflow::list()]);
+}

@@ -33,7 +33,7 @@ export function checkRange(compiled: CompiledFormat, range: EditRange, subject: 
   const { granule } = compiled;
   const fail = (code: PagingErrorCode, why: string): PagingError =>
     new PagingError(code, `${subject}: ${why}`, { gva });
-  if (gva < 0n || gva >> 64n !== 0n) throw fail('invalid', 'wanted a virtual address of 64 bits');
+  if (gva >> 64n !== 0n) throw fail('invalid', 'wanted a virtual address of 64 bits');
   if (!Number.isSafeInteger(length) || length <= 0)
     throw fail('invalid', `current length ${length}, wanted at least a page`);
   if (gva % BigInt(granule) !== 0n || length % granule !== 0)

@@ -108,9 +108,8 @@ export function addressBits(level: Level): bigint {
 /** Bits that are set in a leaf and may grant, by themselves, rights that are to be denied: they have to go as well. */
 export function otherGrants(level: Level, lo: number, hi: number, denied: number): bigint {
   let grants = 0n;
-  for (const { attribute, value, or } of level.fields) {
-    if (attribute === 'rights' && (denied & value) !== 0 && or !== undefined && isSet(lo, hi, or))
-      grants |= 1n << BigInt(or);
+  for (const { value, or } of level.fields) {
+    if ((denied & value) !== 0 && or !== undefined && isSet(lo, hi, or)) grants |= 1n << BigInt(or);
   }
   return grants;
 }

@@ -1,5 +1,5 @@
-// npm run mutants: breaks the core in every way that Stryker knows, one at a time, and wants the tests to see it. Arguments
-// choose groups: map, locks, dirty ... A test suite that runs a line need not look at what it did; this one must.
+// npm run mutants: breaks rooms in every way that Stryker knows, one at a time, and wants their tests to see it. Arguments
+// choose groups: map, locks, builder ... A test suite that runs a line need not look at what it did; this one must.
 import { EQUIVALENTS } from './lib/mutants/equivalents.mjs';
 import { GROUPS } from './lib/mutants/groups.mjs';
 import { score } from './lib/mutants/score.mjs';
@@ -23,12 +23,10 @@ await main(async () => {
   /** @type {string[][]} */
   const rows = [];
   let failed = 0;
-  for (const { name, modules, tests } of chosen) {
+  for (const group of chosen) {
+    const { name } = group;
     const began = performance.now();
-    const judged = await judge(
-      modules.map((module) => `dist/src/core/${module}.js`),
-      tests.map((test) => `dist/test/core/${test}.test.js`),
-    );
+    const judged = await judge(group);
     const { killed, survived, equivalent, percent, stale } = score(judged, EQUIVALENTS);
     say(
       `${name}: ${killed} of ${killed + survived.length} mutants killed (${duration(performance.now() - began)})`,

@@ -17,7 +17,7 @@ import { collect, collected } from './node-test.mjs';
  *
  * @typedef {{ activeMutant: { id: string }, testFilter?: string[] }} MutantRun
  * @typedef {{ id: string, name: string, status: number, timeSpentMs: number, failureMessage?: string }} Outcome
- * @typedef {{ testFiles: string[] }} Options
+ * @typedef {{ testFiles: string[], leftOut?: string }} Options
  *
  * @typedef {object} Known
  * @property {string[]} order names of the tests, the quickest first: most mutants fall to a quick one
@@ -34,13 +34,6 @@ const KNOWN = 'known.json';
 /** A test that runs a mutant ten times as often as the code that it stands for, and this often, will not end. */
 const SPARE_HITS = 10_000;
 
-/**
- * The tests of every kind of memory are many. Left out are those of more than 4 GiB, which take a hundred times as long, and
- * of memories upon other memories, which do all twice: what they alone would see counts as not seen.
- */
-const LEFT_OUT =
-  /more than 4 GiB|shared, large|another memory|virtual memory|IOMMU|translator|subrange of a subrange|alias of/;
-
 /** @type {Switch} */
 const now = {};
 Object.assign(globalThis, { __stryker__: now });
@@ -54,8 +47,9 @@ Object.assign(globalThis, { __stryker__: now });
  */
 export class Runner {
   /** @param {Options} options */
-  constructor({ testFiles }) {
+  constructor({ testFiles, leftOut }) {
     this.files = testFiles;
+    this.leftOut = leftOut === undefined ? undefined : new RegExp(leftOut);
     /** By name. @type {Map<string, Test>} */
     this.tests = new Map();
     /** No mutant has run here yet. */
@@ -142,7 +136,7 @@ export class Runner {
       await collect(file, () => import(url));
     }
     for (const test of collected()) {
-      if (LEFT_OUT.test(test.name)) continue;
+      if (this.leftOut?.test(test.name)) continue;
       const name = `${path.basename(test.file)}: ${test.name}`;
       if (this.tests.has(name)) throw new Error(`Two tests are called ${name}`);
       this.tests.set(name, test);
@@ -190,5 +184,7 @@ export const strykerPlugins = [
 
 /** What Stryker is to know of our options. */
 export const strykerValidationSchema = {
-  properties: { guestmem: { type: 'object', properties: { testFiles: { type: 'array' } } } },
+  properties: {
+    guestmem: { type: 'object', properties: { testFiles: { type: 'array' }, leftOut: { type: 'string' } } },
+  },
 };

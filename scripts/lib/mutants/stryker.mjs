@@ -64,11 +64,12 @@ function versionIn(folder) {
 /**
  * Changes the compiled code in every way that Stryker knows, one at a time, and runs the tests that reach the change.
  *
- * @param {readonly string[]} files compiled modules, relative to the project
- * @param {readonly string[]} testFiles compiled tests, likewise
+ * @param {import('./groups.mjs').Group} group
  * @returns {Promise<Judged[]>}
  */
-export async function judge(files, testFiles) {
+export async function judge({ room, modules, tests, leftOut }) {
+  const files = modules.map((module) => `dist/src/${room}/${module}.js`);
+  const testFiles = tests.map((test) => `dist/test/${room}/${test}.test.js`);
   const { Stryker } = await installStryker();
   process.chdir(ROOT);
   // Read before the run: what is built meanwhile is not what is judged.
@@ -83,7 +84,7 @@ export async function judge(files, testFiles) {
     coverageAnalysis: 'perTest',
     // A constant that is made once, when its module is loaded, would want a process for each of its mutants.
     ignoreStatic: true,
-    // All that is copied: what is compiled of the rooms, and of the core's tests.
+    // All that is copied: what is compiled of the rooms, and of this room's tests.
     ignorePatterns: [
       '**',
       '!/package.json',
@@ -91,8 +92,8 @@ export async function judge(files, testFiles) {
       '!/dist/src',
       '!/dist/src/**',
       '!/dist/test',
-      '!/dist/test/{core,support}',
-      '!/dist/test/{core,support}/*.js',
+      `!/dist/test/{${room},support}`,
+      `!/dist/test/{${room},support}/**`,
     ],
     symlinkNodeModules: false,
     tempDirName,
@@ -104,7 +105,7 @@ export async function judge(files, testFiles) {
     concurrency: availableParallelism(),
     // Loops without end are counted and stopped; this is for what waits for ever, on a busy machine too.
     timeoutMS: 30_000,
-    guestmem: { testFiles },
+    guestmem: { testFiles, leftOut: leftOut?.source },
   });
   /** @type {{ fileName: string, location: { start: Place, end: Place }, status: string, replacement: string, statusReason?: string }[]} */
   let results;

@@ -1,3 +1,4 @@
+import { EQUIVALENTS_OF_PAGING } from './equivalents-of-paging.mjs';
 import { EQUIVALENTS_OF_RESOLVER } from './equivalents-of-resolver.mjs';
 
 /**
@@ -8,6 +9,7 @@ import { EQUIVALENTS_OF_RESOLVER } from './equivalents-of-resolver.mjs';
  */
 export const EQUIVALENTS = [
   ...EQUIVALENTS_OF_RESOLVER,
+  ...EQUIVALENTS_OF_PAGING,
   {
     file: 'src/core/dirty-log.ts',
     why: 'a bit that is set again is set; the look before it spares the store',

@@ -93,18 +93,7 @@ const OF_BUILDER = [
 ];
 
 /** What judges walks. */
-const OF_WALKER = [
-  'bit-flips',
-  'accessed-dirty',
-  'aarch64',
-  'riscv',
-  'registers',
-  'tlb',
-  'tlb-fences',
-  'two-stage',
-  'table-ops',
-  'map',
-];
+const OF_WALKER = ['bit-flips', 'accessed-dirty', 'aarch64', 'riscv', 'registers', 'tlb', 'walk-details'];
 
 /**
  * Long rows of random edits, and comparisons of some thousand entries with a second implementation: they see much, and take

@@ -2,9 +2,7 @@
 
 use memory_addr::VirtAddr;
 use x86_64::structures::paging::mapper::{MappedPageTable, Mapper};
-use x86_64::structures::paging::{
-    FrameAllocator, Page, PageTable, PageTableFlags, PhysFrame, Size4KiB,
-};
+use x86_64::structures::paging::{FrameAllocator, Page, PageTable, PageTableFlags, PhysFrame, Size4KiB};
 
 use crate::clock::Subject;
 use crate::program::{Work, Works};

@@ -3,8 +3,8 @@
 
 use std::hint::black_box;
 
-use memflow::architecture::x86::x64::{self};
 use memflow::architecture::x86::X86VirtualTranslate;
+use memflow::architecture::x86::x64::{self};
 use memflow::cglue::CTup2;
 use memflow::connector::MappedPhysicalMemory;
 use memflow::mem::virt_translate::VirtualTranslation;

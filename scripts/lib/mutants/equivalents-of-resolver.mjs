@@ -131,14 +131,6 @@ export const EQUIVALENTS_OF_RESOLVER = [
   },
   {
     file: 'src/core/region.ts',
-    why: 'a single byte takes another way before it comes here',
-    changes: [
-      ['else if (width === 2) scratch.u16[0] = this.u16[offset >>> 1] as number;', 'width === 2', 'true'],
-      ['else if (width === 2) this.u16[offset >>> 1] = scratch.u16[0] as number;', 'width === 2', 'true'],
-    ],
-  },
-  {
-    file: 'src/core/region.ts',
     why: 'who comes here has seen that there are calls for it',
     changes: [
       [

@@ -95,12 +95,8 @@ const OF_BUILDER = [
 /** What judges walks. */
 const OF_WALKER = ['bit-flips', 'accessed-dirty', 'aarch64', 'riscv', 'registers', 'tlb', 'walk-details'];
 
-/**
- * Long rows of random edits, and comparisons of some thousand entries with a second implementation: they see much, and take
- * so long that a run would take hours.
- */
-const RANDOM =
-  /any sequence of edits|compare with a map model|naive walker|encoding and decoding agree over all/;
+/** Long rows of edits: they see much, and take so long that a run would take hours. */
+const RANDOM = /any sequence of edits|compare with a map model|encoding and decoding agree over all/;
 
 /**
  * The first three are the builder, the others the walker.

@@ -10,28 +10,13 @@ export const EQUIVALENTS_OF_RESOLVER = [
     changes: [
       [
         'const last = Math.min(HINTS - 1, Math.floor((piece.end - 1 - this.hintStart) * this.hintScale));',
-        'Math.min(HINTS - 1, Math.floor((piece.end - 1 - this.hintStart) * this.hintScale))',
-        'Math.max(HINTS - 1, Math.floor((piece.end - 1 - this.hintStart) * this.hintScale))',
-      ],
-      [
-        'const last = Math.min(HINTS - 1, Math.floor((piece.end - 1 - this.hintStart) * this.hintScale));',
         'HINTS - 1',
         'HINTS + 1',
       ],
       [
         'const last = Math.min(HINTS - 1, Math.floor((piece.end - 1 - this.hintStart) * this.hintScale));',
-        '(piece.end - 1 - this.hintStart) * this.hintScale',
-        '(piece.end - 1 - this.hintStart) / this.hintScale',
-      ],
-      [
-        'const last = Math.min(HINTS - 1, Math.floor((piece.end - 1 - this.hintStart) * this.hintScale));',
         'piece.end - 1 - this.hintStart',
         'piece.end - 1 + this.hintStart',
-      ],
-      [
-        'const last = Math.min(HINTS - 1, Math.floor((piece.end - 1 - this.hintStart) * this.hintScale));',
-        'piece.end - 1',
-        'piece.end + 1',
       ],
     ],
   },

@@ -35,7 +35,6 @@ interface Union {
  *
  * @throws PagingError
  * - `invalid`, `misaligned`, `not-canonical`: the range is none of this format
- * - `malformed`: an existing table entry has reserved bits set
  * - `table-unreadable`: an existing table cannot be read
  *
  * @example

@@ -48,7 +48,7 @@ export interface ProtectResult {
  * - `invalid`, `misaligned`, `not-canonical`: the range is none of this format, or it cannot express what is asked
  * - `not-mapped`: a page of the range is not mapped
  * - `restricted`: a table entry above the range does not allow what is asked
- * - `malformed`: an existing table entry has reserved bits set
+ * - `malformed`: an existing table entry has reserved bits set, or is one of those of a larger page (RISC-V's Svnapot)
  * - `table-unreadable`: an existing table cannot be read
  * - `no-frames`: there are not enough frames to split a page
  *

@@ -13,7 +13,7 @@ import type { Invalidation } from './invalidation.ts';
 import type { Level } from './level.ts';
 import { PagingError, type PagingErrorCode } from './paging-error.ts';
 import type { TableOps } from './table-ops.ts';
-import { LEAF, NOT_PRESENT } from './verdict.ts';
+import { LEAF, NOT_PRESENT, SPECIAL_LEAF } from './verdict.ts';
 import { addressOf } from './virtual-range.ts';
 
 /** An entry of a table, and what it says. */
@@ -295,8 +295,12 @@ export class TableEditor<TableAddr> {
   }
 
   /** The error for an entry that is neither a table nor a leaf that could be changed. */
-  unusable({ level, address, base }: EntrySlot<TableAddr>): PagingError {
-    return this.error('malformed', 'it has reserved bits set', base, level, this.tables.toPhys(address));
+  unusable({ level, address, base, verdict }: EntrySlot<TableAddr>): PagingError {
+    const why =
+      verdict === SPECIAL_LEAF
+        ? 'it is one of the entries of a larger page, which are not taken apart'
+        : 'it has reserved bits set';
+    return this.error('malformed', why, base, level, this.tables.toPhys(address));
   }
 
   private noLeaf(level: Level, gpa: number, page: number): PagingError {

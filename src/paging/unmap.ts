@@ -29,7 +29,7 @@ export interface UnmapResult {
  *
  * @throws PagingError
  * - `invalid`, `misaligned`, `not-canonical`: the range is none of this format
- * - `malformed`: an existing table entry has reserved bits set
+ * - `malformed`: an existing table entry has reserved bits set, or is one of those of a larger page (RISC-V's Svnapot)
  * - `table-unreadable`: an existing table cannot be read
  * - `no-frames`: there are not enough frames to split a page
  *

@@ -57,10 +57,12 @@ describe('the score of mutants', () => {
   });
 
   it('is of modules and tests that exist, and each equivalent belongs to one and says why', () => {
-    const modules = GROUPS.flatMap((group) => group.modules.map((module) => `src/core/${module}.ts`));
+    const modules = GROUPS.flatMap(({ room, modules: of }) => of.map((module) => `src/${room}/${module}.ts`));
     for (const file of modules) assert(existsSync(path.join(ROOT, file)), file);
-    for (const test of GROUPS.flatMap((group) => group.tests))
-      assert(existsSync(path.join(ROOT, `test/core/${test}.test.ts`)), test);
+    for (const test of GROUPS.flatMap(({ room, tests }) =>
+      tests.map((name) => `test/${room}/${name}.test.ts`),
+    ))
+      assert(existsSync(path.join(ROOT, test)), test);
     for (const { file, why, changes } of EQUIVALENTS)
       assert(modules.includes(file) && why !== '' && changes.every((change) => change.length > 2), file);
   });

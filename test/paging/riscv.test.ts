@@ -431,7 +431,7 @@ describe('RISC-V registers', () => {
     const invalid = (error: unknown): boolean => isPagingError(error) && error.code === 'invalid';
     for (const physicalBits of [31, 54, 40.5, Number.NaN])
       assert.throws(make(RISCV_SV39, { physicalBits }), invalid);
-    for (const physicalBits of [32, 53]) assert.doesNotThrow(make(RISCV_SV39, { physicalBits }));
+    for (const physicalBits of [32, 53]) make(RISCV_SV39, { physicalBits })();
     // G-stage knows no SUM.
     assert.throws(make(RISCV_SV39X4, { sum: true }), invalid);
   });

@@ -74,16 +74,28 @@ export class MemoryEntryReader implements EntryReader {
   }
 
   /**
-   * One copy for all of a table's entries, where nobody else can write them: a copy of shared memory promises no whole
-   * entries, as reading them one by one does.
+   * One copy for all of a table's entries, where nobody else can write them. A copy of shared memory promises no whole
+   * entries: there each is one element of 64 bits.
    */
   snapshot(lo: number, hi: number, words: Uint32Array): boolean {
     const gpa = physical(lo, hi);
     const length = words.byteLength;
     if (!this.memory.checkRange(gpa, length)) return false;
     const run = this.memory.translateAndGetLimit(gpa);
-    if (run === undefined || run.limit < length || isShared(run.buffer)) return false;
+    if (run === undefined || run.limit < length) return false;
+    if (isShared(run.buffer)) return this.snapshotShared(gpa, words);
     this.memory.readAt(gpa, new Uint8Array(words.buffer, words.byteOffset, length));
+    return true;
+  }
+
+  private snapshotShared(gpa: number, words: Uint32Array): boolean {
+    const { firstPage, readPages, u64 } = this.window;
+    const page = gpa / 4096 - firstPage;
+    const count = words.length / 2;
+    if (!(page >= 0 && Number.isInteger(page) && page * 512 + count <= readPages * 512)) return false;
+    const entries = new BigUint64Array(words.buffer, words.byteOffset, count);
+    const from = page * 512;
+    for (let i = 0; i < count; i++) entries[i] = u64[from + i] as bigint;
     return true;
   }
 

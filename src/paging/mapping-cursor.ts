@@ -220,7 +220,10 @@ export class MappingCursor implements IterableIterator<MappingRecord> {
     const { compiled } = this;
     const lo = entryLo | frame.handedDown;
     const rights = compiled.rights(frame.andLo, frame.orHi, lo, hi);
-    const address = leafAddress(level, lo, hi) + (page % (level.pageSize / 4096)) * 4096;
+    const pages = level.pageSize / 4096;
+    // Not `%`: of numbers above 2^31 it is a call that takes 40 ns.
+    const within = page - Math.floor(page / pages) * pages;
+    const address = leafAddress(level, lo, hi) + within * 4096;
     const count = this.pagesLeft(frame, page);
     const good = Math.min(count, Math.max(0, 2 ** compiled.physicalBits - address) / 4096);
     if (good > 0) this.add('mapped', level, page, good, address, rights, lo, hi);

@@ -25,8 +25,10 @@ export function addressOf(format: PagingFormat, page: number): bigint {
     return upperBits === 'zeros' ? address : BigInt.asUintN(64, address - (1n << BigInt(addressBits)));
   }
   const ones = upperBits === 'ones' || (upperBits === 'signed' && page >= 2 ** (addressBits - 13));
-  halves[0] = (page % 0x10_0000) * 4096;
-  halves[1] = Math.floor(page / 0x10_0000) + (ones ? 2 ** 32 - 2 ** (addressBits - 32) : 0);
+  // Not `%`: of numbers above 2^31 it is a call that takes 40 ns.
+  const upper = Math.floor(page / 0x10_0000);
+  halves[0] = (page - upper * 0x10_0000) * 4096;
+  halves[1] = upper + (ones ? 2 ** 32 - 2 ** (addressBits - 32) : 0);
   return whole[0] as bigint;
 }
 

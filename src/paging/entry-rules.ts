@@ -26,12 +26,12 @@ export function compileRules(
   return rules
     .filter(({ when, unless }) => isOn(controls, when, true) && !isOn(controls, unless, false))
     .map(({ reason, anyOf = NONE, pattern, tooWide }) => {
-      const any = tooWide === true ? union(anyOf, bitsAbove(address, physicalBits)) : anyOf;
+      const forbidden = tooWide === true ? union(anyOf, bitsAbove(address, physicalBits)) : anyOf;
       const { mask, value } = pattern ?? { mask: NONE, value: NONE };
       return {
         verdict: verdictOf(reason),
-        anyLo: any.lo | 0,
-        anyHi: any.hi | 0,
+        anyLo: forbidden.lo | 0,
+        anyHi: forbidden.hi | 0,
         maskLo: mask.lo | 0,
         maskHi: mask.hi | 0,
         valueLo: value.lo | 0,

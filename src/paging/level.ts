@@ -64,6 +64,8 @@ export class Level {
   private readonly beyondHi: number;
   /** For building and reporting: where the rights and attributes of a leaf stand. */
   readonly fields: readonly LeafField[];
+  /** The one that says whether a page is global; `undefined` where there is none. */
+  readonly globalField: LeafField | undefined;
   /** Bits of a leaf that say what kind of memory it maps and whether globally. */
   readonly attributeMaskLo: number;
   readonly attributeMaskHi: number;
@@ -133,6 +135,7 @@ export class Level {
     this.pageMask = (2 ** this.pageBits - 1) | 0;
     this.pageMaskHi = this.pageBits > 32 ? (2 ** (this.pageBits - 32) - 1) | 0 : 0;
     this.fields = leafFields(format, level);
+    this.globalField = this.fields.find(({ attribute }) => attribute === 'global');
     const kind = this.fields.filter(({ attribute }) => attribute === 'memoryType' || attribute === 'global');
     this.attributeMaskLo = kind.reduce((mask, { bit }) => (bit < 32 ? mask | (1 << bit) : mask), 0);
     this.attributeMaskHi = kind.reduce((mask, { bit }) => (bit < 32 ? mask : mask | (1 << (bit - 32))), 0);

@@ -14,7 +14,7 @@ export interface MappingsOptions {
   readonly last?: bigint;
   /** Join neighbours that differ in nothing but their addresses. Default true; false gives a record for each leaf. */
   readonly coalesce?: boolean;
-  /** How many entries to read at most. Default 2^24. */
+  /** How many entries to look at, at most. Default 2^24. A table may be read at once, so that what was read is up to one table a level more. */
   readonly budget?: number;
   /** Walk a table again where it is met again, instead of an alias record. Default false. */
   readonly expandAliases?: boolean;

@@ -291,6 +291,7 @@ export class Translator<TableAddr = number> implements AddressTranslator {
     page.sizeBits = leaf.pageBits;
     page.global = isGlobal(trace, leaf);
     page.accesses = compiled.accessesOf[rights] as number;
+    if (this.quick !== 0 && this.updates === 0) return number * 4096 + (lo & 0xfff);
     // What keys forbid, and what would have to be marked first, has to come here again.
     for (let code = 0; code < ACCESS_CODES; code++) {
       const entryLo = trace.entries[leaf.slot] as number;

@@ -68,10 +68,14 @@ function reportMapped(trace: WalkTrace, gva: bigint, gpa: number): MappedTransla
 
 /** Whether a page stays in a TLB when the root changes: its leaf or a table says so, and global pages are in force. */
 export function isGlobal({ compiled, entries }: WalkTrace, leaf: Level): boolean {
-  let handedDown = 0;
-  for (let slot = 0; slot < leaf.slot; slot += 2) handedDown |= (entries[slot] ?? 0) & compiled.inheritedLo;
-  const { global } = decodeLeaf(leaf, (entries[leaf.slot] ?? 0) | handedDown, entries[leaf.slot + 1] ?? 0);
-  return global !== 0 && compiled.format.architecture.global(compiled.controls);
+  const { globalField } = leaf;
+  // One bit, and not all that a leaf says: a TLB asks at every miss.
+  if (globalField === undefined || !compiled.format.architecture.global(compiled.controls)) return false;
+  const { bit, inverted } = globalField;
+  let lo = entries[leaf.slot] ?? 0;
+  for (let slot = 0; slot < leaf.slot; slot += 2) lo |= (entries[slot] ?? 0) & compiled.inheritedLo;
+  const set = ((bit < 32 ? lo >>> bit : (entries[leaf.slot + 1] ?? 0) >>> (bit - 32)) & 1) !== 0;
+  return set !== inverted;
 }
 
 /** The leaf at which a walk ended; for walks that reached one. */

@@ -50,6 +50,10 @@ export class Level {
   /** Upper address bits of a leaf that are kept in its lower half (PSE-36); the mask is 0 elsewhere. */
   readonly foldShift: number;
   readonly foldMask: number;
+  /** By how much the lower half of an entry grows from a page to the one that follows. */
+  readonly leafStep: number;
+  /** No lower half grows to this: its 32 bits are used up before, or physical addresses are. */
+  readonly lowerEnd: number;
   /** Rights bits of the lower half that tables of this level have no say in. */
   readonly noRights: number;
   /** Bits of the address within a leaf of this level. */
@@ -129,6 +133,8 @@ export class Level {
     this.leafAddressHi = this.leafAddress.hi;
     this.foldShift = this.leafAddress.foldShift;
     this.foldMask = this.leafAddress.foldMask;
+    this.leafStep = 2 ** (this.pageBits - this.leafAddress.shift);
+    this.lowerEnd = 2 ** Math.min(32, width - this.leafAddress.shift);
     this.noRights = level.tableRights === false ? -1 : 0;
     this.tableSpan = 2 ** (indexBit - 12);
     this.pageSize = 2 ** this.pageBits;

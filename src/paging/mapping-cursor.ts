@@ -179,20 +179,21 @@ export class MappingCursor implements IterableIterator<MappingRecord> {
    */
   private growRange(frame: Frame, level: Level, page: number, lo: number, hi: number): void {
     const { compiled, options, open } = this;
-    const step = level.pageSize / 2 ** level.leafAddress.shift;
-    if (!frame.taken || open?.kind !== 'mapped' || compiled.format.entrySize !== 8 || step >= 2 ** 31) return;
+    if (!frame.taken || open?.kind !== 'mapped' || compiled.format.entrySize !== 8) return;
     const { words } = frame;
+    const step = level.leafStep;
     const maskLo = level.listedLo;
     const maskHi = level.listedHi;
     const wantedHi = hi & maskHi;
     const beforeHalf = page < compiled.upperHalf ? (compiled.upperHalf - page) / frame.span - 1 : 2 ** 20;
-    const most = Math.min(frame.lastIndex - frame.index + 1, options.budget - this.reads, beforeHalf);
     let wanted = lo & maskLo;
+    // A carry to the upper half of the entry, and what lies beyond physical memory, are for the long way.
+    const beforeEnd = Math.floor((level.lowerEnd - 1 - (wanted >>> 0)) / step);
+    const left = frame.lastIndex - frame.index + 1;
+    const most = Math.min(left, options.budget - this.reads, beforeHalf, beforeEnd);
     let count = 0;
     for (let at = 2 * frame.index; count < most; count++, at += 2) {
       wanted = (wanted + step) | 0;
-      // A carry goes to the upper half of the entry: for the long way.
-      if (wanted >>> 0 < step) break;
       const differs =
         (((words[at] as number) & maskLo) ^ wanted) | (((words[at + 1] as number) & maskHi) ^ wantedHi);
       if (differs !== 0) break;
@@ -263,8 +264,9 @@ export class MappingCursor implements IterableIterator<MappingRecord> {
         });
         return;
       }
-      // Only what is listed from end to end can be referred to. At most two tables of each level are not.
-      if (base >= options.first && end <= options.last) this.seen.set(key, base);
+      // Only what is listed from its beginning can be referred to. What is cut at its end nobody refers to: behind it
+      // nothing is listed.
+      if (base >= options.first) this.seen.set(key, base);
     }
     this.enter(this.depth + 1, tableLo, tableHi, base, andLo, orHi, handedDown);
   }
@@ -343,14 +345,14 @@ function makeFrames(compiled: CompiledFormat): Frame[] {
       base: 0,
       tableLo: 0,
       tableHi: 0,
-      andLo: -1,
+      andLo: 0,
       orHi: 0,
       handedDown: 0,
       whole: false,
       words: new Uint32Array((2 ** indexBits * compiled.format.entrySize) / 4),
       taken: false,
       index: 0,
-      lastIndex: -1,
+      lastIndex: 0,
     });
     level = level.next;
   }

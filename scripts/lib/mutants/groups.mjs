@@ -112,7 +112,7 @@ const OF_PAGING = [
   {
     name: 'listing',
     modules: ['mapping-cursor', 'open-range'],
-    tests: ['mappings', 'aarch64-mappings', 'hostile-tables', 'edit', 'riscv'],
+    tests: ['mappings', 'listing-details', 'aarch64-mappings', 'hostile-tables', 'edit', 'riscv'],
   },
   {
     name: 'two-stages',

@@ -24,6 +24,8 @@ export class CompiledFormat {
   readonly granule: number;
   /** The root level; the others hang from it. */
   readonly top: Level;
+  /** All of them, the root level first. */
+  readonly levels: readonly Level[];
   readonly rootLo: number;
   readonly rootHi: number;
   readonly tableAddress: FieldMover;
@@ -76,7 +78,8 @@ export class CompiledFormat {
       .filter(({ inherited }) => inherited === true)
       .reduce((mask, { from, bits }) => mask | ((2 ** bits - 1) << from), 0);
     this.lateWidthHi = format.lateWidth === true ? -(2 ** (this.physicalBits - 32)) | 0 : 0;
-    this.top = linkLevels(format, resolved);
+    this.levels = linkLevels(format, resolved);
+    this.top = this.levels[0] as Level;
     this.rootLo = format.root.lo | 0;
     this.rootHi = format.root.hi | 0;
     this.tableAddress = new FieldMover(format.tableAddress);
@@ -244,11 +247,12 @@ function isPlain(format: PagingFormat): boolean {
   );
 }
 
-function linkLevels(format: PagingFormat, controls: ResolvedControls): Level {
-  let below: Level | undefined;
-  for (const level of [...format.levels].reverse()) below = new Level(format, level, below, controls);
-  if (below === undefined) throw new RangeError(`Format ${format.name} has no levels`);
-  return below;
+function linkLevels(format: PagingFormat, controls: ResolvedControls): Level[] {
+  const levels: Level[] = [];
+  for (const level of [...format.levels].reverse())
+    levels.unshift(new Level(format, level, levels[0], controls));
+  if (levels.length === 0) throw new RangeError(`Format ${format.name} has no levels`);
+  return levels;
 }
 
 function permittedAccesses(compiled: CompiledFormat): Int32Array {

@@ -16,6 +16,8 @@ export interface WalkTrace {
   /** Physical address of the root table: bits 31:0 and 63:32. */
   readonly root: Int32Array;
   readonly entries: Uint32Array;
+  /** How many of them the walk read. */
+  reads: number;
 }
 
 /** A traced walk as the caller of `translate` gets it; `gpa` is -1 for one that failed. */

@@ -1,12 +1,17 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
-import { GuestMemory } from '../../src/core/index.ts';
+import { GuestMemory, heap, shared } from '../../src/core/index.ts';
 import { ALL_ACCESSES, assertSame, buildChain, LEAVES, machinePair, TABLES } from './support/machine.ts';
 import type { NaiveControls } from './support/naive-walk.ts';
 
 // Processors that differ in everything that a bit's meaning depends on.
-const PROCESSORS: readonly { readonly name: string; readonly controls: Partial<NaiveControls> }[] = [
+const PROCESSORS: readonly {
+  readonly name: string;
+  readonly controls: Partial<NaiveControls>;
+  readonly backing?: typeof heap | typeof shared;
+}[] = [
   { name: 'everything on, 52 bits', controls: {} },
+  { name: 'everything on, memory shared with others', controls: {}, backing: shared },
   {
     name: '36 bits, no NX, no large pages beyond 2 MiB',
     controls: { maxPhyAddr: 36, nxe: false, gigabytePages: false, pse: false, pge: false },
@@ -23,13 +28,14 @@ const PROCESSORS: readonly { readonly name: string; readonly controls: Partial<N
   },
 ];
 
+const SIZE = 0x10_0000;
 const GVA = 0x1234_5678n & 0xffff_ffffn;
 
 describe('every single-bit flip of a valid entry', () => {
   for (const { format, leafLevel, leaf } of LEAVES) {
-    for (const { name, controls } of PROCESSORS) {
+    for (const { name, controls, backing = heap } of PROCESSORS) {
       it(`T2 T3: ${format.name}, leaf at level ${leafLevel}, ${name}: the naive walker's outcome, exactly`, () => {
-        const memory = GuestMemory.allocate(0x10_0000);
+        const memory = GuestMemory.fromRegions([{ start: 0, backing: backing(SIZE) }]);
         const addresses = buildChain(memory, format, GVA, leafLevel, leaf);
         const pair = machinePair(memory, format, BigInt(TABLES), controls);
         let outcomes = 0;

@@ -93,7 +93,16 @@ const OF_BUILDER = [
 ];
 
 /** What judges walks. */
-const OF_WALKER = ['bit-flips', 'accessed-dirty', 'aarch64', 'riscv', 'registers', 'tlb', 'walk-details'];
+const OF_WALKER = [
+  'bit-flips',
+  'quick-walk',
+  'accessed-dirty',
+  'aarch64',
+  'riscv',
+  'registers',
+  'tlb',
+  'walk-details',
+];
 
 /** Long rows of edits: they see much, and take so long that a run would take hours. */
 const RANDOM = /any sequence of edits|compare with a map model|encoding and decoding agree over all/;
@@ -107,7 +116,7 @@ const OF_PAGING = [
   { name: 'editor', modules: ['table-editor', 'frames'], tests: OF_BUILDER },
   { name: 'edits', modules: ['map', 'unmap', 'protect', 'merge'], tests: OF_BUILDER },
   { name: 'requests', modules: ['edit-range', 'map-request', 'entry-codec'], tests: OF_BUILDER },
-  { name: 'walk', modules: ['translator', 'marker', 'walk-report'], tests: OF_WALKER },
+  { name: 'walk', modules: ['translator', 'quick-walk', 'marker', 'walk-report'], tests: OF_WALKER },
   { name: 'formats', modules: ['level', 'entry-rules', 'compiled-format', 'field-mover'], tests: OF_WALKER },
   {
     name: 'listing',

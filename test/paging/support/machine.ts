@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import type { GuestMemory } from '../../../src/core/index.ts';
 import {
+  accessCode,
   formatRights,
   type OneStageTranslation,
   type PagingFormat,
@@ -94,6 +95,15 @@ export function assertSame(
   const expected = naiveTranslate(pair.naive, gva, access);
   const translation = pair.translator.translate(gva, access);
   assert.deepEqual(plain(translation), expected, message);
+  // The form that allocates nothing walks by itself where it can.
+  const gpa = pair.translator.resolveGva(gva, accessCode(access));
+  const found = 'entries' in expected ? expected.entries.length : 0;
+  const reads = expected.kind === 'table-unreadable' ? found + 1 : found;
+  assert.deepEqual(
+    [gpa, pair.translator.reads],
+    [expected.kind === 'mapped' ? Number(expected.gpa) : -1, reads],
+    `${message}, resolved`,
+  );
   return expected;
 }
 

@@ -247,9 +247,9 @@ export class MappingCursor implements IterableIterator<MappingRecord> {
     const table = physical(tableLo, tableHi);
     const end = base + (this.frames[this.depth] as Frame).span - 1;
     if (!options.expandAliases) {
-      // A frame number has at most 41 bits: the four fit in a number.
+      // A table has at most 53 bits of address, of which the last 12 are 0: the four fit in a number.
       const fromAbove = compiled.inherited(andLo, orHi) * 2 + (handedDown === 0 ? 0 : 1);
-      const key = (table / 4096) * 512 + (this.depth + 1) * 64 + fromAbove;
+      const key = table / 8 + this.depth * 64 + fromAbove;
       const listed = this.seen.get(key);
       if (listed !== undefined) {
         const { format } = compiled;

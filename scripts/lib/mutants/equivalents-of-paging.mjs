@@ -40,4 +40,78 @@ export const EQUIVALENTS_OF_PAGING = [
       ],
     ],
   },
+  {
+    file: 'src/paging/mapping-cursor.ts',
+    why: 'where leaves are joined, one that was just added is in a range; where they are not, there is none to grow',
+    changes: [
+      ['if (options.coalesce) this.growRange(frame, level, base, lo, hi);', 'options.coalesce', 'true'],
+      [
+        "if (!frame.taken || open?.kind !== 'mapped' || compiled.format.entrySize !== 8) return;",
+        'open?.kind',
+        'open.kind',
+      ],
+    ],
+  },
+  {
+    file: 'src/paging/mapping-cursor.ts',
+    why: 'another number for each table, level and rights, of which two are never the same either',
+    changes: [
+      [
+        'const fromAbove = compiled.inherited(andLo, orHi) * 2 + (handedDown === 0 ? 0 : 1);',
+        'compiled.inherited(andLo, orHi) * 2 + (handedDown === 0 ? 0 : 1)',
+        'compiled.inherited(andLo, orHi) * 2 - (handedDown === 0 ? 0 : 1)',
+      ],
+      [
+        'const fromAbove = compiled.inherited(andLo, orHi) * 2 + (handedDown === 0 ? 0 : 1);',
+        'handedDown === 0',
+        'handedDown !== 0',
+      ],
+      [
+        'const key = table / 8 + this.depth * 64 + fromAbove;',
+        'table / 8 + this.depth * 64 + fromAbove',
+        'table / 8 + this.depth * 64 - fromAbove',
+      ],
+      [
+        'const key = table / 8 + this.depth * 64 + fromAbove;',
+        'table / 8 + this.depth * 64',
+        'table / 8 - this.depth * 64',
+      ],
+      ['const key = table / 8 + this.depth * 64 + fromAbove;', 'this.depth * 64', 'this.depth / 64'],
+    ],
+  },
+  {
+    file: 'src/paging/mapping-cursor.ts',
+    why: 'no format has both: tables that restrict rights, and bits that they hand down',
+    changes: [
+      [
+        'const fromAbove = compiled.inherited(andLo, orHi) * 2 + (handedDown === 0 ? 0 : 1);',
+        'compiled.inherited(andLo, orHi) * 2',
+        'compiled.inherited(andLo, orHi) / 2',
+      ],
+    ],
+  },
+  {
+    file: 'src/paging/mapping-cursor.ts',
+    why: 'said of each table when it is entered',
+    changes: [
+      ['whole: false,', 'false', 'true'],
+      ['taken: false,', 'false', 'true'],
+    ],
+  },
+  {
+    file: 'src/paging/open-range.ts',
+    why: 'a page far behind',
+    changes: [['this.nextPage = next === upperHalf ? -1 : next;', '-1', '+1']],
+  },
+  {
+    file: 'src/paging/open-range.ts',
+    why: 'a leaf that says the same is decoded to the same; to know it is quicker',
+    changes: [
+      [
+        'if (level !== lastLevel || kindLo !== lastLo || kindHi !== lastHi) {',
+        'level !== lastLevel || kindLo !== lastLo || kindHi !== lastHi',
+        'true',
+      ],
+    ],
+  },
 ];

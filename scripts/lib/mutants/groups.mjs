@@ -121,7 +121,16 @@ const OF_PAGING = [
   {
     name: 'listing',
     modules: ['mapping-cursor', 'open-range'],
-    tests: ['mappings', 'listing-details', 'aarch64-mappings', 'hostile-tables', 'edit', 'riscv'],
+    tests: [
+      'mappings',
+      'listing-aliases',
+      'listing-details',
+      'mapping-cursor',
+      'aarch64-mappings',
+      'hostile-tables',
+      'edit',
+      'riscv',
+    ],
   },
   {
     name: 'two-stages',

@@ -20,6 +20,8 @@ export class CompiledFormat {
   readonly controls: ResolvedControls;
   /** Width of a physical address. */
   readonly physicalBits: number;
+  /** First address behind physical memory. */
+  readonly physicalEnd: number;
   /** Bytes in the smallest page. */
   readonly granule: number;
   /** The root level; the others hang from it. */
@@ -73,6 +75,7 @@ export class CompiledFormat {
     this.format = format;
     this.controls = resolved;
     this.physicalBits = Math.min(format.physicalBits, architecture.physicalBits(resolved));
+    this.physicalEnd = 2 ** this.physicalBits;
     this.granule = 2 ** (format.levels.at(-1)?.indexBit ?? 12);
     this.inheritedLo = format.attributes
       .filter(({ inherited }) => inherited === true)

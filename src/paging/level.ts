@@ -79,6 +79,9 @@ export class Level {
    */
   readonly listedLo: number;
   readonly listedHi: number;
+  /** The same without the address: two leaves that are equal in these map memory in the same way. */
+  readonly kindLo: number;
+  readonly kindHi: number;
   private readonly isTable: Pattern | undefined;
   private readonly isSpecial: Pattern | undefined;
   private readonly tableRules: readonly CompiledRule[];
@@ -148,10 +151,15 @@ export class Level {
     const listed = this.fields.filter(
       ({ attribute }) => attribute === 'rights' || attribute === 'memoryType' || attribute === 'global',
     );
-    const listedBits = union(
+    const kindBits = union(
       ...listed.map(({ bit, or = bit }) => union(bits(bit), bits(or))),
-      ...address.map(({ from, bits: count }) => bits(from + count - 1, from)),
       leaf === undefined ? NONE : leaf.mask,
+    );
+    this.kindLo = kindBits.lo | 0;
+    this.kindHi = kindBits.hi | 0;
+    const listedBits = union(
+      kindBits,
+      ...address.map(({ from, bits: count }) => bits(from + count - 1, from)),
     );
     this.listedLo = listedBits.lo | 0;
     this.listedHi = listedBits.hi | 0;

@@ -2,6 +2,7 @@ import { physical } from './bits.ts';
 import type { CompiledFormat } from './compiled-format.ts';
 import { leafAddress } from './entry-codec.ts';
 import { type EntryReader, entryHalves } from './entry-reader.ts';
+import { LeafRun } from './leaf-run.ts';
 import type { Level } from './level.ts';
 import type { MappingRecord } from './mapping-record.ts';
 import { mappedRange, OpenRange, type RangeKind } from './open-range.ts';
@@ -64,6 +65,9 @@ export class MappingCursor implements IterableIterator<MappingRecord> {
   /** Complete records that are not handed out yet, the first and the second. */
   private ready: MappingRecord | undefined = undefined;
   private readyNext: MappingRecord | undefined = undefined;
+  /** One by one: leaves of the current table that are like the one that was handed out last. */
+  private readonly run: LeafRun;
+  private running = false;
 
   constructor(source: WalkSource, options: CursorOptions) {
     const { compiled, reader } = source;
@@ -71,6 +75,7 @@ export class MappingCursor implements IterableIterator<MappingRecord> {
     this.reader = reader;
     this.options = options;
     this.frames = makeFrames(compiled);
+    this.run = new LeafRun(compiled.top, 2 ** compiled.physicalBits);
     reader.begin();
     const rootLo = (reader.root[0] ?? 0) & compiled.rootLo;
     const rootHi = (reader.root[1] ?? 0) & compiled.rootHi;
@@ -82,6 +87,11 @@ export class MappingCursor implements IterableIterator<MappingRecord> {
   }
 
   next(): IteratorResult<MappingRecord, undefined> {
+    if (this.running) {
+      const value = this.run.next();
+      if (value !== undefined) return { done: false, value };
+      this.endRun();
+    }
     while (this.ready === undefined && this.depth >= 0) this.step();
     if (this.ready === undefined) this.flush();
     const value = this.ready;
@@ -132,9 +142,10 @@ export class MappingCursor implements IterableIterator<MappingRecord> {
     const lo = (entryHalves[0] as number) | 0;
     const hi = (entryHalves[1] as number) | 0;
     let verdict = TABLE;
+    let alike = false;
     if ((((lo & level.tableTestLo) ^ level.tableTestValue) | (hi & level.tableTestHi)) !== 0) {
-      const leaf = (((lo & level.leafTestLo) ^ level.leafTestValue) | (hi & level.leafTestHi)) === 0;
-      verdict = leaf ? LEAF : (lo | hi) === 0 ? NOT_PRESENT : level.judge(lo, hi);
+      alike = (((lo & level.leafTestLo) ^ level.leafTestValue) | (hi & level.leafTestHi)) === 0;
+      verdict = alike ? LEAF : (lo | hi) === 0 ? NOT_PRESENT : level.judge(lo, hi);
     }
     switch (verdict) {
       case TABLE: {
@@ -148,7 +159,8 @@ export class MappingCursor implements IterableIterator<MappingRecord> {
       }
       case LEAF:
         this.addLeaf(level, frame, page, entryAt, lo, hi);
-        if (options.coalesce) this.growRange(frame, level, base, lo, hi);
+        if (alike && options.coalesce) this.growRange(frame, level, base, lo, hi);
+        else if (alike) this.startRun(frame, lo, hi);
         return;
       case SPECIAL_LEAF:
         this.addLeaf(level.special, frame, page, entryAt, lo, hi);
@@ -204,6 +216,26 @@ export class MappingCursor implements IterableIterator<MappingRecord> {
     this.reads += count;
     frame.index += count;
     open.grow(pages);
+  }
+
+  /** After the leaf `hi:lo`, which was one at first sight and is ready: others like it may follow. */
+  private startRun(frame: Frame, lo: number, hi: number): void {
+    const { compiled, options, ready } = this;
+    if (!frame.taken || ready?.kind !== 'mapped' || compiled.format.entrySize !== 8) return;
+    // The first one may have been cut by what was asked for.
+    if (ready.size !== ready.pageSize) return;
+    // The last entry may go beyond what was asked for.
+    const most = Math.min(frame.lastIndex - frame.index, options.budget - this.reads);
+    if (most <= 0 || this.readyNext !== undefined) return;
+    this.run.begin(frame.level, ready, lo, hi, frame.words, frame.index, most);
+    this.running = true;
+  }
+
+  private endRun(): void {
+    const frame = this.frames[this.depth] as Frame;
+    this.reads += this.run.index - frame.index;
+    frame.index = this.run.index;
+    this.running = false;
   }
 
   /**

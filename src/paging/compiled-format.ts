@@ -76,13 +76,13 @@ export class CompiledFormat {
     this.controls = resolved;
     this.physicalBits = Math.min(format.physicalBits, architecture.physicalBits(resolved));
     this.physicalEnd = 2 ** this.physicalBits;
-    this.granule = 2 ** (format.levels.at(-1)?.indexBit ?? 12);
     this.inheritedLo = format.attributes
       .filter(({ inherited }) => inherited === true)
       .reduce((mask, { from, bits }) => mask | ((2 ** bits - 1) << from), 0);
     this.lateWidthHi = format.lateWidth === true ? -(2 ** (this.physicalBits - 32)) | 0 : 0;
     this.levels = linkLevels(format, resolved);
     this.top = this.levels[0] as Level;
+    this.granule = Math.min(...this.levels.map(({ pageSize }) => pageSize));
     this.rootLo = format.root.lo | 0;
     this.rootHi = format.root.hi | 0;
     this.tableAddress = new FieldMover(format.tableAddress);
@@ -91,7 +91,7 @@ export class CompiledFormat {
     this.upperShift = Math.max(0, upperBits === 'signed' ? addressBits - 33 : addressBits - 32);
     this.upperValue = upperBits === 'ones' ? -1 : 0;
     this.otherUpperValue = upperBits === 'zeros' ? 0 : -1;
-    this.lowerTop = addressBits < 32 ? -(2 ** addressBits) | 0 : 0;
+    this.lowerTop = -(2 ** addressBits) | 0;
     this.upperHalf = upperHalf(format);
     this.rightFields = format.rights.map((field) => compileRight(field, resolved));
     const named = format.rights.reduce((code, { right }) => code | RIGHT_BITS[right], 0);
@@ -99,7 +99,8 @@ export class CompiledFormat {
     this.tellsUserExecute = (named & SUPERVISOR_EXECUTE) !== 0;
     this.plain = isPlain(format) ? 1 : 0;
     this.rightsShift = format.rights[0]?.bit ?? 0;
-    this.noExecuteShift = (format.rights[2]?.bit ?? 63) - 32 - 2;
+    // From bit 63, which is bit 31 of the upper half, to bit 2.
+    this.noExecuteShift = 29;
     this.permitted = permittedAccesses(this);
     this.accessesOf = transpose(this.permitted);
     this.keys = architecture.keys?.(resolved);
@@ -207,7 +208,7 @@ function compileRight(
     inverted: inverted === true ? 1 : 0,
     tableBit: tableBit ?? -1,
     xorBit: xor ?? -1,
-    orBit: or !== undefined && isOn(controls, or.when, true) ? or.bit : -1,
+    orBit: or !== undefined && isOn(controls, or.when) ? or.bit : -1,
   };
 }
 
@@ -221,32 +222,39 @@ function bitOf(lo: number, hi: number, bit: number): number {
   return (bit < 32 ? lo >>> bit : hi >>> (bit - 32)) & 1;
 }
 
-/** Whether the walk's own two shifts gather the rights, and masks alone the addresses. */
-function isPlain(format: PagingFormat): boolean {
-  const [write, user, execution, more] = format.rights;
-  const upright = [format.tableAddress, ...format.levels.map(({ leafAddress }) => leafAddress)].every(
-    (fields) => {
-      const { shift, foldTo } = new FieldMover(fields);
-      return shift === 0 && foldTo === 0;
-    },
-  );
-  const positive = (field: RightField | undefined): boolean =>
-    field !== undefined && field.inverted !== true && field.or === undefined && field.tableBit === field.bit;
+/** Whether the walk's own two shifts gather the rights, masks alone the addresses, and 32 bits hold one within a page. */
+function isPlain({ rights, tableAddress, levels, lateWidth }: PagingFormat): boolean {
+  const [first] = rights;
+  const wanted = plainRights(first?.bit);
+  const leaves = levels.flatMap(({ indexBit, leafAddress, specialLeaf }) => [
+    { pageBits: indexBit, address: leafAddress },
+    ...(specialLeaf === undefined ? [] : [specialLeaf]),
+  ]);
   return (
-    upright &&
-    new FieldMover(format.tableAddress).foldMask === 0 &&
-    format.levels.every(({ indexBit, specialLeaf }) => indexBit <= 32 || specialLeaf === undefined) &&
-    positive(write) &&
-    positive(user) &&
-    write?.right === 'write' &&
-    user?.right === 'user' &&
-    user.bit === write.bit + 1 &&
-    (execution === undefined ||
-      (execution.right === 'execute' &&
-        execution.inverted === true &&
-        execution.bit === 63 &&
-        execution.tableBit === 63)) &&
-    more === undefined
+    rights.length >= 2 &&
+    rights.every((field, i) => isSame(field, wanted[i])) &&
+    [{ address: tableAddress }, ...leaves].every(({ address }) => {
+      const { shift, foldTo } = new FieldMover(address);
+      return shift === 0 && foldTo === 0;
+    }) &&
+    new FieldMover(tableAddress).foldMask === 0 &&
+    leaves.every(({ pageBits, address }) => pageBits <= 32 || address.length === 0) &&
+    lateWidth !== true
+  );
+}
+
+/** x86's: two that grant, side by side, then it may be one that denies in bit 63; tables have the same bits. */
+function plainRights(bit = 0): readonly RightField[] {
+  return [
+    { right: 'write', bit, tableBit: bit },
+    { right: 'user', bit: bit + 1, tableBit: bit + 1 },
+    { right: 'execute', bit: 63, tableBit: 63, inverted: true },
+  ];
+}
+
+function isSame(field: RightField, other: RightField | undefined): boolean {
+  return (['right', 'bit', 'tableBit', 'inverted', 'xor', 'or'] as const).every(
+    (name) => field[name] === other?.[name],
   );
 }
 
@@ -260,24 +268,24 @@ function linkLevels(format: PagingFormat, controls: ResolvedControls): Level[] {
 
 function permittedAccesses(compiled: CompiledFormat): Int32Array {
   const { controls, format } = compiled;
-  const permitted = new Int32Array(ACCESS_CODES);
-  for (let access = 0; access < ACCESS_CODES; access++) {
+  return Int32Array.from({ length: ACCESS_CODES }, (_, access) => {
     const facts = accessFacts(access);
-    if (facts === undefined) continue;
-    for (let rights = 0; rights < RIGHTS_CODES; rights++) {
-      const allowed = format.architecture.allows(rightsOf(compiled.complete(rights)), facts, controls);
-      if (allowed) permitted[access] = (permitted[access] ?? 0) | (1 << rights);
-    }
-  }
-  return permitted;
+    if (facts === undefined) return 0;
+    return bitsWhere(RIGHTS_CODES, (rights) =>
+      format.architecture.allows(rightsOf(compiled.complete(rights)), facts, controls),
+    );
+  });
 }
 
 function transpose(permitted: Int32Array): Int32Array {
-  const accessesOf = new Int32Array(RIGHTS_CODES);
-  permitted.forEach((row, access) => {
-    for (let rights = 0; rights < RIGHTS_CODES; rights++) {
-      accessesOf[rights] = (accessesOf[rights] ?? 0) | (((row >>> rights) & 1) << access);
-    }
-  });
-  return accessesOf;
+  return Int32Array.from({ length: RIGHTS_CODES }, (_, rights) =>
+    bitsWhere(ACCESS_CODES, (access) => (((permitted[access] ?? 0) >>> rights) & 1) !== 0),
+  );
+}
+
+/** A bit for each number below `count` of which something is so. */
+function bitsWhere(count: number, isSo: (number: number) => boolean): number {
+  return Array.from({ length: count }, (_, number) => (isSo(number) ? 1 << number : 0)).reduce(
+    (a, b) => a | b,
+  );
 }

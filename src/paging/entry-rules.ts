@@ -24,7 +24,10 @@ export function compileRules(
   physicalBits: number,
 ): CompiledRule[] {
   return rules
-    .filter(({ when, unless }) => isOn(controls, when, true) && !isOn(controls, unless, false))
+    .filter(
+      ({ when, unless }) =>
+        (when === undefined || isOn(controls, when)) && (unless === undefined || !isOn(controls, unless)),
+    )
     .map(({ reason, anyOf = NONE, pattern, tooWide }) => {
       const forbidden = tooWide === true ? union(anyOf, bitsAbove(address, physicalBits)) : anyOf;
       const { mask, value } = pattern ?? { mask: NONE, value: NONE };
@@ -40,11 +43,9 @@ export function compileRules(
     });
 }
 
-/** Whether a control that a description names is on; `accessFault` and `accessUpdate` are what `accessedDirty` says. */
-export function isOn(controls: ResolvedControls, name: string | undefined, otherwise: boolean): boolean {
-  if (name === undefined) return otherwise;
+/** Whether a control that a description names is on; `accessFault` is what `accessedDirty` says. */
+export function isOn(controls: ResolvedControls, name: string): boolean {
   if (name === 'accessFault') return controls['accessedDirty'] === 'fault';
-  if (name === 'accessUpdate') return controls['accessedDirty'] === 'update';
   const value = controls[name];
   if (typeof value !== 'boolean')
     throw new RangeError(`A format names ${name}, which is no control that is on or off`);
@@ -72,12 +73,14 @@ function bitsAbove(address: readonly AddressField[], physicalBits: number): Mask
  *
  * @param start - what makes the entry of this kind, as far as it is a pattern
  * @param avoided - patterns that it must not have
+ * @param usual - an entry that should not be missed
  * @returns undefined where there is no such pattern, or one that has a 1 in the upper half
  */
 export function quickPattern(
   start: Pattern,
   rules: readonly CompiledRule[],
   avoided: readonly Pattern[],
+  usual: Mask64,
 ): Pattern | undefined {
   let { mask, value } = start;
   for (const { anyLo, anyHi } of rules) mask = union(mask, { lo: anyLo, hi: anyHi });
@@ -92,14 +95,20 @@ export function quickPattern(
       (mask.lo & other.mask.lo & (value.lo ^ other.value.lo)) |
       (mask.hi & other.mask.hi & (value.hi ^ other.value.hi));
     if (differ !== 0) continue;
-    const free = lowestBit({ lo: other.mask.lo & ~mask.lo, hi: other.mask.hi & ~mask.hi });
-    if (free === undefined) return undefined;
-    mask = union(mask, free);
-    if ((other.value.lo & free.lo) === 0 && (other.value.hi & free.hi) === 0) value = union(value, free);
+    const free = both(other.mask, { lo: ~mask.lo, hi: ~mask.hi });
+    const unlike = { lo: usual.lo ^ other.value.lo, hi: usual.hi ^ other.value.hi };
+    const bit = lowestBit(both(free, unlike)) ?? lowestBit(free);
+    if (bit === undefined) return undefined;
+    mask = union(mask, bit);
+    if ((other.value.lo & bit.lo) === 0 && (other.value.hi & bit.hi) === 0) value = union(value, bit);
   }
   // An entry of this kind that always breaks a rule: nothing is quick about it.
   const broken = rules.some(({ anyLo, anyHi }) => ((value.lo & anyLo) | (value.hi & anyHi)) !== 0);
   return broken || value.hi !== 0 ? undefined : { mask, value };
+}
+
+function both(a: Mask64, b: Mask64): Mask64 {
+  return { lo: a.lo & b.lo, hi: a.hi & b.hi };
 }
 
 function lowestBit({ lo, hi }: Mask64): Mask64 | undefined {

@@ -23,6 +23,8 @@ const READ = 0;
 const WRITE = 1;
 const EXECUTE = 2;
 const LARGE = 7;
+/** Memory type 6, in bits 5:3. */
+const WRITE_BACK = bits(5, 4);
 /** With mode-based execute control: execution by user-mode linear addresses. */
 const USER_EXECUTE = 10;
 
@@ -121,6 +123,7 @@ function levelsOf(modeBased: boolean, count: 4 | 5): LevelFormat[] {
     ],
     leafAddress: [],
     newLeaf: NONE,
+    usualLeaf: union(present, WRITE_BACK),
     newTable: present,
   };
   const address = (low: number): AddressField => ({ from: low, bits: 52 - low, to: low });
@@ -132,7 +135,12 @@ function levelsOf(modeBased: boolean, count: 4 | 5): LevelFormat[] {
     table: 'always',
     tableRules: [reserved(bits(7, 3))],
   };
-  const large = { ...common, table: pattern(bits(LARGE), NONE), newLeaf: bits(LARGE) };
+  const large = {
+    ...common,
+    table: pattern(bits(LARGE), NONE),
+    newLeaf: bits(LARGE),
+    usualLeaf: union(present, WRITE_BACK, bits(LARGE)),
+  };
   return [
     ...(count === 5 ? [{ ...upper, level: 5, entry: 'EPT PML5E', indexBit: 48 }] : []),
     upper,

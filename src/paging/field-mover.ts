@@ -1,3 +1,4 @@
+import { bits, NONE, union } from './bits.ts';
 import type { AddressField } from './format.ts';
 
 /**
@@ -19,17 +20,13 @@ export class FieldMover {
   constructor(fields: readonly AddressField[]) {
     const [first] = fields;
     this.shift = first === undefined ? 0 : first.to - first.from;
-    let lo = 0;
-    let hi = 0;
+    let inPlace = NONE;
     let fold: AddressField | undefined;
     for (const field of fields) {
-      const { from, bits, to } = field;
+      const { from, bits: count, to } = field;
       if (to - from === this.shift) {
-        for (let bit = to; bit < to + bits; bit++) {
-          if (bit < 32) lo |= 1 << bit;
-          else hi |= 1 << (bit - 32);
-        }
-      } else if (fold === undefined && to >= 32 && from + bits <= 32) {
+        inPlace = union(inPlace, bits(to + count - 1, to));
+      } else if (fold === undefined && to >= 32 && from + count <= 32) {
         fold = field;
       } else {
         throw new RangeError(`An address field at bit ${from} of an entry cannot be moved to bit ${to}`);
@@ -37,8 +34,8 @@ export class FieldMover {
     }
     if (this.shift < 0 || this.shift > 31)
       throw new RangeError(`An entry cannot be shifted by ${this.shift}`);
-    this.lo = lo;
-    this.hi = hi;
+    this.lo = inPlace.lo | 0;
+    this.hi = inPlace.hi | 0;
     this.foldShift = fold === undefined ? 0 : fold.from;
     this.foldMask = fold === undefined ? 0 : (2 ** fold.bits - 1) | 0;
     this.foldTo = fold === undefined ? 0 : fold.to - 32;

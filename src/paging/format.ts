@@ -126,6 +126,8 @@ export interface LevelFormat {
   readonly attributes?: readonly AttributeField[];
   /** The bits that make an entry a usable leaf and nothing else, for building. */
   readonly newLeaf: Mask64;
+  /** A leaf as there are most of, the first to be recognised. Default: `newLeaf` with every right. */
+  readonly usualLeaf?: Mask64;
   /** The bits that make an entry a table through which everything is allowed, for building. */
   readonly newTable: Mask64;
 }

@@ -3,7 +3,7 @@ import { bits, NONE, union } from './bits.ts';
 import { type LeafField, leafFields } from './entry-codec.ts';
 import { breaks, type CompiledRule, compileRules, isOn, quickPattern } from './entry-rules.ts';
 import { FieldMover } from './field-mover.ts';
-import type { LevelFormat, PagingFormat, Pattern } from './format.ts';
+import type { LevelFormat, PagingFormat, Pattern, SpecialLeaf } from './format.ts';
 import { ACCESS_FLAG, ADDRESS_SIZE, LEAF, SPECIAL_LEAF, TABLE } from './verdict.ts';
 
 /** Lowest address bit of the word that the indices of upper levels are taken from. */
@@ -87,19 +87,20 @@ export class Level {
   private readonly tableRules: readonly CompiledRule[];
   private readonly leafRules: readonly CompiledRule[];
 
-  /** @param variant - the level is made for its special leaves */
+  /** @param special - the level is made for these leaves of it alone */
   constructor(
     format: PagingFormat,
     level: LevelFormat,
     next: Level | undefined,
     controls: ResolvedControls,
-    variant = false,
+    special?: SpecialLeaf,
   ) {
     const { entrySize } = format;
     const { indexBit, indexBits, specialLeaf } = level;
     const width = Math.min(format.physicalBits, format.architecture.physicalBits(controls));
-    const onlyTables = level.table === 'always' || !isOn(controls, level.leavesNeed, true);
-    const address = variant && specialLeaf !== undefined ? specialLeaf.address : level.leafAddress;
+    const { leavesNeed } = level;
+    const onlyTables = level.table === 'always' || (leavesNeed !== undefined && !isOn(controls, leavesNeed));
+    const address = special?.address ?? level.leafAddress;
     this.format = level;
     this.next = next ?? this;
     this.slot = format.levels.indexOf(level) * 2;
@@ -119,11 +120,16 @@ export class Level {
     this.leafRules = compileRules([...level.rules, ...level.leafRules], controls, address, width);
 
     const avoided = [this.isTable, this.isSpecial].filter((pattern) => pattern !== undefined);
-    const table = this.isTable === undefined ? undefined : quickPattern(this.isTable, this.tableRules, []);
-    this.pageBits = variant && specialLeaf !== undefined ? specialLeaf.pageBits : indexBit;
+    const table =
+      this.isTable === undefined
+        ? undefined
+        : quickPattern(this.isTable, this.tableRules, [], level.newTable);
+    const allRights = format.rights.filter(({ inverted }) => inverted !== true).map(({ bit }) => bits(bit));
+    const usual = level.usualLeaf ?? union(level.newLeaf, ...allRights);
+    this.pageBits = special?.pageBits ?? indexBit;
     this.beyondHi = format.lateWidth === true ? 0 : bits(this.pageBits - 1, width).hi | 0;
     const slow = onlyTables || this.beyondHi !== 0;
-    const leaf = slow ? undefined : quickPattern(ANYTHING, this.leafRules, avoided);
+    const leaf = slow ? undefined : quickPattern(ANYTHING, this.leafRules, avoided, usual);
     this.tableTestLo = table === undefined ? 0 : table.mask.lo | 0;
     this.tableTestHi = table === undefined ? 0 : table.mask.hi | 0;
     this.tableTestValue = table === undefined ? NEVER : table.value.lo | 0;
@@ -142,17 +148,19 @@ export class Level {
     this.tableSpan = 2 ** (indexBit - 12);
     this.pageSize = 2 ** this.pageBits;
     this.pageMask = (2 ** this.pageBits - 1) | 0;
-    this.pageMaskHi = this.pageBits > 32 ? (2 ** (this.pageBits - 32) - 1) | 0 : 0;
+    this.pageMaskHi = (2 ** (this.pageBits - 32) - 1) | 0;
     this.fields = leafFields(format, level);
     this.globalField = this.fields.find(({ attribute }) => attribute === 'global');
-    const kind = this.fields.filter(({ attribute }) => attribute === 'memoryType' || attribute === 'global');
-    this.attributeMaskLo = kind.reduce((mask, { bit }) => (bit < 32 ? mask | (1 << bit) : mask), 0);
-    this.attributeMaskHi = kind.reduce((mask, { bit }) => (bit < 32 ? mask : mask | (1 << (bit - 32))), 0);
-    const listed = this.fields.filter(
-      ({ attribute }) => attribute === 'rights' || attribute === 'memoryType' || attribute === 'global',
+    const attributes = this.fields.filter(
+      ({ attribute }) => attribute === 'memoryType' || attribute === 'global',
     );
+    const attributeBits = union(...attributes.map(({ bit }) => bits(bit)));
+    this.attributeMaskLo = attributeBits.lo | 0;
+    this.attributeMaskHi = attributeBits.hi | 0;
+    const rights = this.fields.filter(({ attribute }) => attribute === 'rights');
     const kindBits = union(
-      ...listed.map(({ bit, or = bit }) => union(bits(bit), bits(or))),
+      attributeBits,
+      ...rights.map(({ bit, or = bit }) => union(bits(bit), bits(or))),
       leaf === undefined ? NONE : leaf.mask,
     );
     this.kindLo = kindBits.lo | 0;
@@ -164,7 +172,9 @@ export class Level {
     this.listedLo = listedBits.lo | 0;
     this.listedHi = listedBits.hi | 0;
     this.special =
-      variant || specialLeaf === undefined ? this : new Level(format, level, next, controls, true);
+      special !== undefined || specialLeaf === undefined
+        ? this
+        : new Level(format, level, next, controls, specialLeaf);
   }
 
   /**
@@ -189,12 +199,7 @@ export class Level {
 
   /** Byte offset within its table of the entry for the address `hi:lo`. */
   offsetOf(lo: number, hi: number): number {
-    const word =
-      this.word === LOWER
-        ? lo
-        : this.word === UPPER
-          ? (hi << (32 - UPPER_WORD)) | (lo >>> UPPER_WORD)
-          : (hi << (32 - this.wordBit)) | (lo >>> this.wordBit);
+    const word = this.word === LOWER ? lo : (hi << (32 - this.wordBit)) | (lo >>> this.wordBit);
     return (word >>> this.indexShift) & this.offsetMask;
   }
 

@@ -130,6 +130,8 @@ function suits({ format, levels, lowerTop, plain }: CompiledFormat): boolean {
     plain === 1 &&
     lowerTop === 0 &&
     format.entrySize === 8 &&
-    levels.every((level) => level.format.indexBits === INDEX_BITS && level.noRights === 0)
+    levels.every(
+      (level) => level.format.indexBits === INDEX_BITS && level.noRights === 0 && level.foldMask === 0,
+    )
   );
 }

@@ -117,7 +117,19 @@ const OF_PAGING = [
   { name: 'edits', modules: ['map', 'unmap', 'protect', 'merge'], tests: OF_BUILDER },
   { name: 'requests', modules: ['edit-range', 'map-request', 'entry-codec'], tests: OF_BUILDER },
   { name: 'walk', modules: ['translator', 'quick-walk', 'marker', 'walk-report'], tests: OF_WALKER },
-  { name: 'formats', modules: ['level', 'entry-rules', 'compiled-format', 'field-mover'], tests: OF_WALKER },
+  {
+    name: 'formats',
+    modules: ['level', 'entry-rules', 'compiled-format', 'field-mover'],
+    tests: [
+      'level',
+      'entry-rules',
+      'compiled-format',
+      'compiled-rights',
+      'plain-format',
+      'field-mover',
+      ...OF_WALKER,
+    ],
+  },
   {
     name: 'listing',
     modules: ['mapping-cursor', 'open-range'],

@@ -4,8 +4,8 @@ import { filesUnder, isMissing } from '../lib/paths.mjs';
 
 const PAGE = 'docs/requirements.md';
 
-/** Numbers of the core's requirements as one word: a test that bears one that is not on the page is mistyped. */
-const NUMBER = /^[MS]\d+$/;
+/** Numbers of requirements as one word: a test that bears one that is not on the page is mistyped. */
+const NUMBER = /^[MST]\d+$/;
 
 /**
  * Each line of the page of requirements has a test that bears its number, and no test bears a number that is not there.

@@ -137,7 +137,91 @@ describe('defects of other table code that are not here', () => {
     }
   });
 
-  it('R hyperlight C.3 "TTBR0_EL1": ASID and CnP are no part of the root', () => {
+  it('R hyperlight C.3 large: a large page is one leaf, and its bytes are never taken for entries', () => {
+    const { memory, tables, translator } = setUp(X86_4LEVEL);
+    map(tables, { format: X86_4LEVEL, gva: 0x20_0000n, gpa: 0, length: 0x20_0000 });
+    // What lies in the page would be a good entry.
+    memory.writeU64(0x0, 0x1_9003n);
+    const found = translator.translate(0x20_0000n);
+    assert(found.kind === 'mapped');
+    assert.deepEqual([found.gpa, found.pageSize, found.levels.length], [0, 0x20_0000, 3]);
+    // To map within it is refused, and changes nothing.
+    assert.throws(() => map(tables, { format: X86_4LEVEL, gva: 0x20_0000n, gpa: 0x5000, length: 0x1000 }), {
+      name: 'PagingError',
+      code: 'taken',
+    });
+    assert.equal(memory.readU64(0), 0x1_9003n);
+    assert.deepEqual(translator.translate(0x20_0000n), found);
+  });
+
+  it('R hyperlight C.3 parents: what a table above denies is denied', () => {
+    const { memory, tables, translator } = setUp(X86_4LEVEL);
+    map(tables, {
+      ...{ format: X86_4LEVEL, gva: 0x1000n, gpa: 0x5000, length: 0x1000 },
+      ...{ write: true, execute: true, user: true },
+    });
+    const [top] = translator.translate(0x1000n).levels;
+    assert(top !== undefined);
+    memory.writeU64(top.entryAddress, (top.entry & ~2n) | (1n << 63n));
+    for (const kind of ['write', 'execute'] as const)
+      assert.equal(translator.translate(0x1000n, { kind }).kind, 'page-fault');
+    const [range] = mappings(translator);
+    assert(range?.kind === 'mapped');
+    assert.equal(formatRights(range.rights), 'r--u');
+  });
+
+  it('R hyperlight C.3 last: the last page of the address space is mapped, found and listed', () => {
+    const { tables, translator } = setUp(X86_4LEVEL);
+    const gva = 2n ** 64n - 0x1000n;
+    map(tables, { format: X86_4LEVEL, gva, gpa: 0x5000, length: 0x1000 });
+    const found = translator.translate(2n ** 64n - 1n);
+    assert.equal(found.kind === 'mapped' && found.gpa, 0x5fff);
+    const [range, ...rest] = mappings(translator);
+    assert.deepEqual([range?.gva, range?.kind === 'mapped' && range.size, rest], [gva, 0x1000, []]);
+    assert.equal(unmap(tables, { format: X86_4LEVEL, gva, length: 0x1000 }).unmapped, 0x1000);
+  });
+
+  it('R hyperlight C.3 length: none, and one that leaves the address space, are refused', () => {
+    const { tables, translator } = setUp(X86_4LEVEL);
+    const page = { format: X86_4LEVEL, gva: 0x1000n, gpa: 0x5000 };
+    for (const [length, code] of [
+      [0, 'invalid'],
+      [-4096, 'invalid'],
+      [2 ** 53 - 4096, 'not-canonical'],
+      [2 ** 48, 'not-canonical'],
+      [Number.POSITIVE_INFINITY, 'invalid'],
+      [Number.NaN, 'invalid'],
+    ] as const)
+      assert.throws(() => map(tables, { ...page, length }), { name: 'PagingError', code }, `${length}`);
+    assert.deepEqual([...mappings(translator)], []);
+  });
+
+  it('R hyperlight C.3 canonical: an address with other upper bits is no alias of one that is mapped', () => {
+    const { tables, translator } = setUp(X86_4LEVEL);
+    map(tables, { format: X86_4LEVEL, gva: 0x1000n, gpa: 0x5000, length: 0x1000 });
+    for (const bit of [48n, 55n, 63n]) {
+      assert.equal(translator.translate(0x1000n | (1n << bit)).kind, 'not-canonical');
+      assert.throws(
+        () => map(tables, { format: X86_4LEVEL, gva: 0x2000n | (1n << bit), gpa: 0x5000, length: 0x1000 }),
+        { name: 'PagingError', code: 'not-canonical' },
+      );
+    }
+  });
+
+  it('R hyperlight C.3 unaligned: low bits of an address are refused, and become no flags', () => {
+    const { tables, translator } = setUp(X86_4LEVEL);
+    for (const [gva, gpa] of [
+      [0x1000n, 0x5004],
+      [0x1800n, 0x5000],
+    ] as const)
+      assert.throws(() => map(tables, { format: X86_4LEVEL, gva, gpa, length: 0x1000 }), {
+        name: 'PagingError',
+        code: 'misaligned',
+      });
+    assert.deepEqual([...mappings(translator)], []);
+  });
+
+  it('R hyperlight C.3 TTBR0: ASID and CnP are no part of the root', () => {
     const tcr = 0x5_b510_3510n;
     const { lower } = aarch64Stage1FromRegisters({ tcr, ttbr0: 0xabcd_0000_4147_2001n, ttbr1: 0n });
     assert.equal(lower.root, 0x4147_2000n);

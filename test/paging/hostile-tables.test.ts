@@ -145,7 +145,7 @@ describe('hostile tables', () => {
     });
   }
 
-  it('T6, hyperlight C.3 "root whose 512 entries point at itself": complete with aliases, in a few thousand reads', () => {
+  it('T6, R hyperlight C.3 self: a root whose 512 entries point at itself is complete with aliases, in a few thousand reads', () => {
     for (const format of [X86_4LEVEL, X86_5LEVEL]) {
       const memory = GuestMemory.allocate(0x2000);
       for (let i = 0; i < 512; i++) memory.writeU64(0x1000 + i * 8, 0x1003n);

@@ -81,6 +81,8 @@ for (const { name, t1sz, tg1, ds, ...options } of guests) {
         ).size;
       assert.ok(mapped('EL0') >= 500, `EL0 reads at ${mapped('EL0')} addresses`);
       assert.ok(mapped('EL1') >= 1000, `EL1 reads at ${mapped('EL1')} addresses`);
+      const unmapped = expected.filter(({ reader, gpa }) => reader === 'EL1' && gpa === undefined).length;
+      assert.ok(unmapped >= 1000, `EL1 cannot read at ${unmapped} addresses`);
       assert.ok(mapped('EL1 with PAN') <= mapped('EL1') - 500, 'PAN keeps EL1 from the pages of EL0');
     });
 
@@ -152,8 +154,8 @@ for (const { name, t1sz, tg1, ds, ...options } of guests) {
 }
 
 /**
- * 600 addresses in pages of users, 600 in those of the kernel, 200 beside mapped ones or anywhere, and 100 of users with a tag in the
- * top byte, which is looked at or not as TCR_EL1 has it.
+ * 600 addresses in pages of users, 600 in those of the kernel, 1,600 beside mapped ones or anywhere, and 100 of users with a tag in
+ * the top byte, which is looked at or not as TCR_EL1 has it.
  */
 function chooseAddresses(pages: readonly AArch64Leaf[], choose: (below: number) => number): bigint[] {
   const addresses: bigint[] = [];
@@ -165,9 +167,11 @@ function chooseAddresses(pages: readonly AArch64Leaf[], choose: (below: number) 
   const users = pages.filter(({ user }) => user);
   const kernel = pages.filter(({ user }) => !user);
   for (let n = 0; n < 600; n++) addresses.push(inside(users), inside(kernel));
-  for (let n = 0; n < 100; n++) {
+  for (let n = 0; n < 800; n++) {
     addresses.push(inside(pages) ^ (1n << BigInt(12 + choose(44))));
     addresses.push((BigInt(choose(2 ** 32)) << 32n) | BigInt(choose(2 ** 32)));
+  }
+  for (let n = 0; n < 100; n++) {
     addresses.push(inside(users) | (BigInt(1 + choose(255)) << 56n));
   }
   return addresses;

@@ -39,7 +39,7 @@ describe('damaged input from a real machine', {
     const { guest, machine } = await pausedGuest({ cpu: 'qemu64', memory: '256M' });
     try {
       const pages = leaves(machine).map((leaf) => ({ ...leaf, user: leaf.rights.user }));
-      expected = await askQemu(machine, pages, 200, choices(2));
+      expected = await askQemu(machine, pages, 200, 70, choices(2));
       await machine.qmp.execute(
         'dump-guest-memory',
         { paging: false, protocol: `file:${whole}` },

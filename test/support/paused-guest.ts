@@ -69,8 +69,8 @@ export function choices(seed: number): (below: number) => number {
 }
 
 /**
- * Random addresses inside mapped pages, `count` in user pages and `count` in kernel pages, and a third as many that are not mapped,
- * each with QEMU's answer. Every frame is as likely as every other: Linux maps one page of its espfix area 65,536 times.
+ * Random addresses inside mapped pages, `count` in user pages and `count` in kernel pages, and `unmapped` that are not
+ * mapped, each with QEMU's answer. Every frame is as likely as every other: Linux maps one page of its espfix area 65,536 times.
  * @param pages where mapped pages begin, and how long they are.
  * @param bits of an address; where QEMU's registers are longer, it does not look at the upper ones.
  */
@@ -78,6 +78,7 @@ export async function askQemu(
   machine: QemuMachine,
   pages: Iterable<{ gva: bigint; gpa: number; pageSize: number; user: boolean }>,
   count: number,
+  unmapped: number,
   choose: (below: number) => number,
   bits: 32 | 64 = 64,
 ): Promise<Expected[]> {
@@ -98,7 +99,7 @@ export async function askQemu(
   }
   // Beside mapped pages (neighbours share all tables but the last entry), and anywhere, canonical or not.
   const all = [...byFrame.values()];
-  while (expected.length < count * 2 + count / 3) {
+  while (expected.length < count * 2 + unmapped) {
     const near = all[choose(all.length)]?.gva ?? 0n;
     const far = BigInt.asUintN(bits, (BigInt(choose(2 ** 32)) << 32n) | BigInt(choose(2 ** 32)));
     const gva = choose(2) === 0 ? near ^ (1n << BigInt(12 + choose(bits === 64 ? 36 : 20))) : far;

@@ -1,6 +1,7 @@
 import { hex } from '../core/index.ts';
 import { fromHalves } from './bits.ts';
-import { CompiledFormat } from './compiled-format.ts';
+import { compileFormat } from './compile-format.ts';
+import type { CompiledFormat } from './compiled-format.ts';
 import type { PageSpan } from './edit-range.ts';
 import type { LeafAttributes } from './entry-codec.ts';
 import type { PagingFormat } from './format.ts';
@@ -93,7 +94,7 @@ export function createRoot<TableAddr>(tables: TableOps<TableAddr>, format: Pagin
  * ```
  */
 export function map<TableAddr>(tables: TableOps<TableAddr>, request: MapRequest): MapResult {
-  const compiled = new CompiledFormat(request.format, request.controls);
+  const compiled = compileFormat(request.format, request.controls);
   const span = checkRequest(compiled, request);
   const editor = new TableEditor(tables, compiled, subject(request));
   const mapping = new Mapping(editor, compiled, request, span);

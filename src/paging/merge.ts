@@ -1,5 +1,6 @@
 import { hex } from '../core/index.ts';
-import { CompiledFormat } from './compiled-format.ts';
+import { compileFormat } from './compile-format.ts';
+import type { CompiledFormat } from './compiled-format.ts';
 import { checkRange, type EditRange, type PageSpan } from './edit-range.ts';
 import { decodeLeaf, type LeafAttributes, leafAddress, residue } from './entry-codec.ts';
 import type { Invalidation } from './invalidation.ts';
@@ -53,7 +54,7 @@ interface Union {
  * ```
  */
 export function merge<TableAddr>(tables: TableOps<TableAddr>, range: EditRange): MergeResult {
-  const compiled = new CompiledFormat(range.format, range.controls);
+  const compiled = compileFormat(range.format, range.controls);
   const subject = `Cannot merge ${hex(range.length)} bytes at ${hex(range.gva)}`;
   const span = checkRange(compiled, range, subject);
   const editor = new TableEditor(tables, compiled, subject);

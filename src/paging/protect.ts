@@ -1,5 +1,6 @@
 import { hex } from '../core/index.ts';
-import { CompiledFormat } from './compiled-format.ts';
+import { compileFormat } from './compile-format.ts';
+import type { CompiledFormat } from './compiled-format.ts';
 import { checkRange, type EditRange, type PageSpan } from './edit-range.ts';
 import { decodeLeaf, type LeafAttributes, leafAddress, otherGrants, residue } from './entry-codec.ts';
 import type { Invalidation } from './invalidation.ts';
@@ -67,7 +68,7 @@ export interface ProtectResult {
  * ```
  */
 export function protect<TableAddr>(tables: TableOps<TableAddr>, request: ProtectRequest): ProtectResult {
-  const compiled = new CompiledFormat(request.format, request.controls);
+  const compiled = compileFormat(request.format, request.controls);
   const subject = `Cannot protect ${hex(request.length)} bytes at ${hex(request.gva)}`;
   const span = checkRange(compiled, request, subject);
   const editor = new TableEditor(tables, compiled, subject);

@@ -3,7 +3,8 @@ import { halvesOfAddress, splitAddress } from './address-halves.ts';
 import type { AddressTranslator, WalkedPage } from './address-translator.ts';
 import type { SecondStageAccess } from './architecture.ts';
 import { physical } from './bits.ts';
-import { CompiledFormat } from './compiled-format.ts';
+import { compileFormat } from './compile-format.ts';
+import type { CompiledFormat } from './compiled-format.ts';
 import { type EntryReader, entryHalves } from './entry-reader.ts';
 import { type Asked, FaultTeller, NOT_CANONICAL, UNREADABLE } from './fault-teller.ts';
 import type { PagingFormat } from './format.ts';
@@ -90,7 +91,7 @@ export class Translator<TableAddr = number> implements AddressTranslator {
 
   /** @throws PagingError `invalid` where a control or the root is out of range */
   constructor(init: TranslatorInit<TableAddr>) {
-    const compiled = new CompiledFormat(init.format, init.controls);
+    const compiled = compileFormat(init.format, init.controls);
     const { marks } = init.format;
     const marking = compiled.controls['accessedDirty'];
     this.format = init.format;

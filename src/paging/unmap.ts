@@ -1,5 +1,5 @@
 import { hex } from '../core/index.ts';
-import { CompiledFormat } from './compiled-format.ts';
+import { compileFormat } from './compile-format.ts';
 import { checkRange, type EditRange, type PageSpan } from './edit-range.ts';
 import type { Invalidation } from './invalidation.ts';
 import type { Level } from './level.ts';
@@ -50,7 +50,7 @@ export interface UnmapResult {
  * ```
  */
 export function unmap<TableAddr>(tables: TableOps<TableAddr>, range: EditRange): UnmapResult {
-  const compiled = new CompiledFormat(range.format, range.controls);
+  const compiled = compileFormat(range.format, range.controls);
   const subject = `Cannot unmap ${hex(range.length)} bytes at ${hex(range.gva)}`;
   const span = checkRange(compiled, range, subject);
   const editor = new TableEditor(tables, compiled, subject);

@@ -4,7 +4,7 @@ import type { AccessFacts, SecondStageAccess } from './architecture.ts';
 import { fromHalves } from './bits.ts';
 import { type EntryReader, NO_WINDOW, storePhysical } from './entry-reader.ts';
 import { MemoryEntryReader } from './memory-entry-reader.ts';
-import type { OneStageTranslation } from './translation.ts';
+import type { SecondStageFault } from './translation.ts';
 import type { Translator } from './translator.ts';
 
 /** Entries of a first stage, whose addresses a second stage translates before they can be read. */
@@ -14,9 +14,8 @@ export class StagedEntryReader implements EntryReader {
   blocked = false;
   /** Entries read so far, of both stages. */
   reads = 0;
-  /** Set while the story of a walk is wanted, and what the second stage said to the address it refused. */
-  telling = false;
-  refusal: OneStageTranslation | undefined = undefined;
+  /** Where the story of a walk is wanted: what the second stage said to the address that it refused. */
+  refusal: SecondStageFault['fault'] | undefined = undefined;
   /** The address that was refused: bits 31:0 and 63:32. */
   lo = 0;
   hi = 0;
@@ -26,6 +25,7 @@ export class StagedEntryReader implements EntryReader {
   private readonly tableWrite: number;
   private readonly how: SecondStageAccess;
   private readonly physical: Int32Array = new Int32Array(2);
+  private telling = false;
 
   constructor(
     memory: GuestMemory,
@@ -42,8 +42,10 @@ export class StagedEntryReader implements EntryReader {
     this.tableWrite = accessCode(how.tableWrite);
   }
 
-  /** On whose behalf the tables are read from now on. */
-  ask(original: AccessFacts): void {
+  /** On whose behalf the tables are read from now on, and whether the story of the walk is wanted. */
+  ask(original: AccessFacts, telling: boolean): void {
+    this.telling = telling;
+    this.refusal = undefined;
     this.second.asked.original = original;
   }
 
@@ -88,11 +90,11 @@ export class StagedEntryReader implements EntryReader {
   private place(lo: number, hi: number, code: number, access: SecondStageAccess['tableRead']): boolean {
     const { second } = this;
     second.asked.during = 'table-walk';
-    let at: number;
+    let at = -1;
     if (this.telling) {
       const told = second.translate(fromHalves(lo, hi), access);
-      this.refusal = told;
-      at = told.kind === 'mapped' ? told.gpa : -1;
+      if (told.kind === 'mapped') at = told.gpa;
+      else this.refusal = told;
     } else {
       at = second.resolve(lo, hi, code);
     }

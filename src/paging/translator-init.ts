@@ -27,7 +27,7 @@ export interface TablesTranslatorInit<TableAddr> {
 export interface ReaderTranslatorInit {
   readonly reader: EntryReader;
   readonly format: PagingFormat;
-  readonly controls?: PagingControls;
+  readonly controls?: PagingControls | undefined;
 }
 
 /** What a translator is made from: whose tables, and of which format. */

@@ -2,14 +2,14 @@ import type { GuestMemory } from '../core/index.ts';
 import { ACCESS_CODES, accessCode, accessFacts, type PageAccess } from './access.ts';
 import { halvesOfAddress, splitAddress } from './address-halves.ts';
 import type { PageTranslator, WalkedPage } from './address-translator.ts';
-import type { SecondStageAccess } from './architecture.ts';
+import type { AccessFacts, SecondStageAccess } from './architecture.ts';
 import { physical } from './bits.ts';
 import type { PagingControls } from './controls.ts';
 import { storePhysical } from './entry-reader.ts';
 import type { PagingFormat } from './format.ts';
 import { PagingError } from './paging-error.ts';
 import { StagedEntryReader } from './staged-entry-reader.ts';
-import type { OneStageTranslation, Translation } from './translation.ts';
+import type { Translation } from './translation.ts';
 import { Translator } from './translator.ts';
 import { WalkFault } from './walk-fault.ts';
 
@@ -67,9 +67,8 @@ export class TwoStageTranslator implements PageTranslator {
   private readonly finalCodes: Int32Array;
   private readonly page: WalkedPage = { sizeBits: 12, accesses: 0, global: false };
   private readonly hostPage: WalkedPage = { sizeBits: 12, accesses: 0, global: false };
-  /** The first stage's output, and the access to it, of the last translation. */
+  /** The first stage's output, as two halves. */
   private readonly between: Int32Array = new Int32Array(2);
-  private finalCode = 0;
 
   /** @throws PagingError `invalid` where a control or the root is out of range, or `second` cannot be a second stage */
   constructor(init: TwoStageTranslatorInit) {
@@ -91,11 +90,7 @@ export class TwoStageTranslator implements PageTranslator {
       second,
       how,
     );
-    this.first = new Translator({
-      reader: this.reader,
-      format,
-      ...(controls === undefined ? {} : { controls }),
-    });
+    this.first = new Translator({ reader: this.reader, format, controls });
     this.rules = `${this.first.rules} ${second.rules}`;
     this.finalCodes = finalCodesOf(how);
   }
@@ -106,47 +101,47 @@ export class TwoStageTranslator implements PageTranslator {
   }
 
   resolve(lo: number, hi: number, access: number): number {
-    const { first, second, reader, page, between } = this;
-    const facts = accessFacts(access);
-    if (facts === undefined || access >= ACCESS_CODES) {
-      throw new PagingError(
-        'invalid',
-        `Cannot translate: current access code ${access}, wanted one of ACCESS`,
-      );
-    }
-    reader.telling = false;
-    reader.ask(facts);
-    const at = first.resolvePage(lo, hi, access, page);
-    if (at < 0) return this.firstFailed();
-    storePhysical(between, at);
-    second.asked.during = 'final-access';
-    this.finalCode = this.finalCodes[access * 2 + (first.pageIsUser ? 1 : 0)] as number;
-    const found = second.resolve(between[0] as number, between[1] as number, this.finalCode);
-    reader.done();
-    reader.reads += second.reads;
-    return found < 0 ? this.refused(lo, hi, at) : found;
+    return this.walk(lo, hi, access, undefined);
   }
 
   /**
-   * {@link resolve}, which also says into `page` what a TLB has to know: the smaller page of both stages, and the accesses that
-   * both allow.
+   * {@link resolve}, which also says into `page` what a TLB has to know: the accesses that both stages allow. Its size is that of
+   * the first stage, by whose addresses a fence names it.
    */
   resolvePage(lo: number, hi: number, access: number, page: WalkedPage): number {
-    const { first, second, finalCodes } = this;
-    const found = this.resolve(lo, hi, access);
+    const { finalCodes, hostPage } = this;
+    const found = this.walk(lo, hi, access, hostPage);
     if (found < 0) return found;
-    const { between } = this;
-    const host = this.hostPage;
-    const pageIsUser = first.pageIsUser ? 1 : 0;
-    second.resolvePage(between[0] as number, between[1] as number, this.finalCode, host);
-    page.sizeBits = Math.min(this.page.sizeBits, host.sizeBits);
+    const userBit = this.first.pageIsUser ? 1 : 0;
+    page.sizeBits = this.page.sizeBits;
     page.global = this.page.global;
     page.accesses = 0;
     for (let code = 0; code < ACCESS_CODES; code++) {
-      const allowed = host.accesses >>> (finalCodes[code * 2 + pageIsUser] as number);
+      const allowed = hostPage.accesses >>> (finalCodes[code * 2 + userBit] as number);
       page.accesses |= ((this.page.accesses >>> code) & allowed & 1) << code;
     }
     return found;
+  }
+
+  /** Both walks; the second stage's page is told where that is wanted. */
+  private walk(lo: number, hi: number, access: number, hostPage: WalkedPage | undefined): number {
+    const { first, second, reader, between } = this;
+    reader.ask(factsOf(access), false);
+    try {
+      const at = first.resolvePage(lo, hi, access, this.page);
+      if (at < 0) return this.firstFailed();
+      storePhysical(between, at);
+      second.asked.during = 'final-access';
+      const code = this.finalCodes[access * 2 + (first.pageIsUser ? 1 : 0)] as number;
+      const found =
+        hostPage === undefined
+          ? second.resolve(between[0] as number, between[1] as number, code)
+          : second.resolvePage(between[0] as number, between[1] as number, code, hostPage);
+      reader.reads += second.reads;
+      return found < 0 ? this.refused(lo, hi, at) : found;
+    } finally {
+      reader.done();
+    }
   }
 
   /** @throws PagingError `invalid` for a bigint outside 0 to 2^64-1 */
@@ -163,52 +158,34 @@ export class TwoStageTranslator implements PageTranslator {
    */
   translate(gva: bigint, access: PageAccess = { kind: 'read' }): Translation {
     const { first, second, reader } = this;
-    const facts = { kind: access.kind, user: access.user === true, ac: access.ac === true };
-    reader.telling = true;
-    reader.ask(facts);
-    const guest = first.translate(gva, access);
-    if (guest.kind !== 'mapped') {
+    const facts = factsOf(accessCode(access));
+    reader.ask(facts, true);
+    try {
+      const guest = first.translate(gva, access);
+      const { levels } = guest;
+      if (guest.kind !== 'mapped') {
+        const { refusal: fault, lo, hi } = reader;
+        if (fault === undefined) return guest;
+        const gpa = physical(lo, hi);
+        return { kind: 'second-stage-fault', gva, during: 'table-walk', gpa, fault, levels };
+      }
+      second.asked.during = 'final-access';
+      const { gpa } = guest;
+      const user = this.how.userOf(facts, guest.rights.user);
+      const host = second.translate(BigInt(gpa), { kind: facts.kind, user });
+      reader.reads += second.reads;
+      if (host.kind !== 'mapped')
+        return { kind: 'second-stage-fault', gva, during: 'final-access', gpa, fault: host, levels };
+      const pageSize = Math.min(guest.pageSize, host.pageSize);
+      return { ...guest, gpa: host.gpa, pageSize, secondStage: host };
+    } finally {
       reader.done();
-      if (first.fault.kind !== 'second-stage') return guest;
-      return this.secondStageFault(
-        gva,
-        'table-walk',
-        physical(reader.lo, reader.hi),
-        reader.refusal,
-        guest.levels,
-      );
     }
-    second.asked.during = 'final-access';
-    const user = this.how.userOf(facts, guest.rights.user);
-    const host = second.translate(BigInt(guest.gpa), { kind: facts.kind, user });
-    reader.done();
-    reader.reads += second.reads;
-    if (host.kind !== 'mapped')
-      return this.secondStageFault(gva, 'final-access', guest.gpa, host, guest.levels);
-    return {
-      ...guest,
-      gpa: host.gpa,
-      pageSize: Math.min(guest.pageSize, host.pageSize),
-      secondStage: host,
-    };
-  }
-
-  private secondStageFault(
-    gva: bigint,
-    during: 'table-walk' | 'final-access',
-    gpa: number,
-    fault: OneStageTranslation | undefined,
-    levels: Translation['levels'],
-  ): Translation {
-    if (fault === undefined || fault.kind === 'mapped')
-      throw new RangeError('The second stage did not refuse');
-    return { kind: 'second-stage-fault', gva, during, gpa, fault, levels };
   }
 
   private firstFailed(): -1 {
     const { first, reader } = this;
     const { fault } = first;
-    reader.done();
     if (fault.kind === 'second-stage')
       return this.refused(fault.lo, fault.hi, physical(reader.lo, reader.hi));
     this.fault.copyFrom(fault);
@@ -226,15 +203,18 @@ export class TwoStageTranslator implements PageTranslator {
   }
 }
 
+/** For access code and U bit, `2 * code + user`: the code of the access to the second stage. */
 function finalCodesOf(how: SecondStageAccess): Int32Array {
-  const codes = new Int32Array(ACCESS_CODES * 2);
-  for (let code = 0; code < ACCESS_CODES; code++) {
-    const facts = accessFacts(code);
-    if (facts === undefined) continue;
-    for (const pageIsUser of [false, true]) {
-      const user = how.userOf(facts, pageIsUser);
-      codes[code * 2 + Number(pageIsUser)] = accessCode({ kind: facts.kind, user });
-    }
+  return Int32Array.from({ length: 2 * ACCESS_CODES }, (_, i) => {
+    const facts = accessFacts(i >>> 1);
+    return facts === undefined ? 0 : accessCode({ kind: facts.kind, user: how.userOf(facts, (i & 1) !== 0) });
+  });
+}
+
+function factsOf(access: number): AccessFacts {
+  const facts = accessFacts(access);
+  if (facts === undefined) {
+    throw new PagingError('invalid', `Cannot translate: current access code ${access}, wanted one of ACCESS`);
   }
-  return codes;
+  return facts;
 }

@@ -364,13 +364,4 @@ describe('two-dimensional walks', () => {
     assert.equal(tlb.resolve(0x1ff0, 0, ACCESS.read), GUEST_BASE + 0x1ff0);
     assert.equal(both.reads, reads, 'a hit reads nothing');
   });
-
-  it('T5: a guest whose format is no second stage cannot be one', () => {
-    const memory = GuestMemory.allocate(SIZE);
-    const second = new Translator({ memory, format: X86_4LEVEL, root: 0 });
-    assert.throws(() => new TwoStageTranslator({ memory, format: X86_4LEVEL, root: 0, second }), {
-      name: 'PagingError',
-      code: 'invalid',
-    });
-  });
 });

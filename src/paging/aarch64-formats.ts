@@ -122,8 +122,8 @@ export function aarch64Stage1Format(options: AArch64Stage1Options): PagingFormat
       { attribute: 'accessed', from: ACCESS_FLAG, bits: 1 },
       { attribute: 'software', from: 55, bits: 4 },
     ],
-    // D8.5: a write through a page with DBM clears AP[2].
-    marks: { accessed: ACCESS_FLAG, tables: false, dirty: { bit: 7, inverted: true, where: DBM } },
+    // D8.5: a write through a page with DBM clears AP[2]; through one without, it is allowed only where AP[2] is clear.
+    marks: { accessed: ACCESS_FLAG, tables: false, dirty: { bit: 7, inverted: true } },
   };
 }
 
@@ -175,8 +175,8 @@ export function aarch64Stage2Format(options: AArch64Stage2Options): PagingFormat
       { attribute: 'accessed', from: ACCESS_FLAG, bits: 1 },
       { attribute: 'software', from: 55, bits: 4 },
     ],
-    // D8.5: a write through a page with DBM sets S2AP[1].
-    marks: { accessed: ACCESS_FLAG, tables: false, dirty: { bit: 7, where: DBM } },
+    // D8.5: a write through a page with DBM sets S2AP[1]; through one without, it is allowed only where S2AP[1] is set.
+    marks: { accessed: ACCESS_FLAG, tables: false, dirty: { bit: 7 } },
   };
 }
 

@@ -77,12 +77,10 @@ export interface Marks {
   /** Whether tables on the way are marked as well. */
   readonly tables: boolean;
   /** Bit of a leaf that is set when it is written through ... */
-  readonly dirty?: {
+  readonly dirty: {
     readonly bit: number;
     /** ... or cleared. */
     readonly inverted?: true;
-    /** Only in leaves that have this bit. */
-    readonly where?: number;
   };
   /** Whether a mark that is missing is looked at after the rights, and not by a rule of the leaf. */
   readonly afterRights?: true;

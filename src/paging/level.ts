@@ -68,8 +68,10 @@ export class Level {
   private readonly beyondHi: number;
   /** For building and reporting: where the rights and attributes of a leaf stand. */
   readonly fields: readonly LeafField[];
-  /** The one that says whether a page is global; `undefined` where there is none. */
-  readonly globalField: LeafField | undefined;
+  /** The bit of a leaf that says whether its page is global, or, where that is inverted, that it is not; none without one. */
+  readonly globalLo: number;
+  readonly globalHi: number;
+  readonly globalInverted: boolean;
   /** Bits of a leaf that say what kind of memory it maps and whether globally. */
   readonly attributeMaskLo: number;
   readonly attributeMaskHi: number;
@@ -150,7 +152,11 @@ export class Level {
     this.pageMask = (2 ** this.pageBits - 1) | 0;
     this.pageMaskHi = (2 ** (this.pageBits - 32) - 1) | 0;
     this.fields = leafFields(format, level);
-    this.globalField = this.fields.find(({ attribute }) => attribute === 'global');
+    const global = this.fields.find(({ attribute }) => attribute === 'global');
+    const globalBit = global === undefined ? NONE : bits(global.bit);
+    this.globalLo = globalBit.lo | 0;
+    this.globalHi = globalBit.hi | 0;
+    this.globalInverted = global?.inverted === true;
     const attributes = this.fields.filter(
       ({ attribute }) => attribute === 'memoryType' || attribute === 'global',
     );

@@ -30,6 +30,8 @@ const toTable: number = TABLE;
 const isLeaf: number = LEAF;
 const isSpecial: number = SPECIAL_LEAF;
 const PER_PAGE = 2 ** -12;
+/** The codes of all accesses that write, a bit for each: whoever makes them. */
+const WRITES = 0x1111 << WRITE_ACCESS;
 
 /**
  * Walks translation tables of any format: the one walker of this room.
@@ -83,8 +85,8 @@ export class Translator<TableAddr = number> implements AddressTranslator {
   private readonly quick: number;
   /** Marks entries as accessed and dirty, where that is wanted. */
   private readonly marker: Marker | undefined;
-  /** 1 where it writes them, 0 where a missing mark is a fault. */
-  private readonly updates: number;
+  /** Says whether a leaf has its marks, where a missing one is a fault that comes after those of the rights. */
+  private readonly markTest: Marker | undefined;
   private readonly quickWalk: QuickWalk;
   private readonly trace: WalkTrace;
   private readonly teller: FaultTeller;
@@ -102,8 +104,6 @@ export class Translator<TableAddr = number> implements AddressTranslator {
     this.top = compiled.top;
     this.plain = compiled.plain;
     this.permitted = compiled.permitted;
-    const markFaults = marking === 'fault' && marks?.afterRights === true;
-    this.quick = compiled.keys === undefined && !markFaults ? 1 : 0;
     this.trace = {
       compiled,
       root: this.reader.root,
@@ -111,12 +111,11 @@ export class Translator<TableAddr = number> implements AddressTranslator {
       reads: 0,
     };
     this.teller = new FaultTeller(this.fault, compiled, this.reader, this.asked);
-    this.marker =
-      marks !== undefined && (marking === 'update' || markFaults)
-        ? new Marker(this.trace, this.reader, marks)
-        : undefined;
-    this.updates = marking === 'update' && marks !== undefined ? 1 : 0;
-    this.quickWalk = new QuickWalk(this.trace, this.reader, this.quick === 1 && this.updates === 0);
+    const marker = marks === undefined ? undefined : new Marker(this.trace, this.reader, marks);
+    this.marker = marking === 'update' ? marker : undefined;
+    this.markTest = marking === 'fault' && marks?.afterRights === true ? marker : undefined;
+    this.quick = compiled.keys === undefined && this.markTest === undefined ? 1 : 0;
+    this.quickWalk = new QuickWalk(this.trace, this.reader, this.quick === 1 && this.marker === undefined);
   }
 
   /** Entries that the last walk read. */
@@ -126,7 +125,10 @@ export class Translator<TableAddr = number> implements AddressTranslator {
 
   resolve(lo: number, hi: number, access: number): number {
     let page = this.quickWalk.look(lo, hi, access);
-    if (page < 0) page = this.updates === 0 ? this.walk(lo, hi, access, 0) : this.walkAndMark(lo, hi, access);
+    if (page < 0) {
+      const { marker } = this;
+      page = marker === undefined ? this.walk(lo, hi, access, 0) : this.walkAndMark(marker, lo, hi, access);
+    }
     // Not a sum of whole numbers above 2^31, which V8 14 checks to stay whole: 3 ns more (see tlb.ts).
     return page < 0 ? page : (page + (lo & 0xfff) * PER_PAGE) * 4096;
   }
@@ -145,7 +147,7 @@ export class Translator<TableAddr = number> implements AddressTranslator {
     const top = hi >> compiled.upperShift;
     if (
       (top !== compiled.upperValue && top !== compiled.otherUpperValue) ||
-      (compiled.lowerTop !== 0 && ((lo ^ top) & compiled.lowerTop) !== 0)
+      ((lo ^ top) & compiled.lowerTop) !== 0
     )
       return this.stop(NOT_CANONICAL, this.top, 0, 0, lo, hi, access, 0);
     reader.begin();
@@ -239,15 +241,20 @@ export class Translator<TableAddr = number> implements AddressTranslator {
     return pageHi < 0x800 ? (pageHi << 20) | (pageLo >>> 12) : pageHi * 0x10_0000 + (pageLo >>> 12);
   }
 
-  /** {@link walk}, then marks in the entries it went through; where somebody changed one meanwhile, again. */
-  private walkAndMark(lo: number, hi: number, access: number): number {
+  /** {@link walk}, traced, and with marks where they are wanted. */
+  private walkTraced(lo: number, hi: number, access: number): number {
     const { marker } = this;
+    return marker === undefined ? this.walk(lo, hi, access, 1) : this.walkAndMark(marker, lo, hi, access);
+  }
+
+  /** {@link walk}, then marks in the entries it went through; where somebody changed one meanwhile, again. */
+  private walkAndMark(marker: Marker, lo: number, hi: number, access: number): number {
     for (let attempt = 0; attempt < MOST_ATTEMPTS; attempt++) {
       const page = this.walk(lo, hi, access, 1);
-      if (page < 0 || marker === undefined) return page;
-      const outcome = marker.mark(lo, hi, (access & 3) === WRITE_ACCESS);
-      if (outcome === 'done') return page;
-      if (outcome === 'unwritable')
+      if (page < 0) return page;
+      const done = marker.mark(lo, hi, (access & 3) === WRITE_ACCESS);
+      if (done === true) return page;
+      if (done === undefined)
         return this.stop(UNREADABLE, marker.level, marker.lo, marker.hi, lo, hi, access, 0);
     }
     throw new PagingError(
@@ -272,8 +279,8 @@ export class Translator<TableAddr = number> implements AddressTranslator {
     splitAddress(gva);
     const lo = halvesOfAddress[0] as number;
     const hi = halvesOfAddress[1] as number;
-    const page = this.updates === 0 ? this.walk(lo, hi, code, 1) : this.walkAndMark(lo, hi, code);
-    return reportWalk(this.trace, gva, page < 0 ? page : page * 4096 + (lo & 0xfff), this.fault);
+    const page = this.walkTraced(lo, hi, code);
+    return reportWalk(this.trace, gva, page * 4096 + (lo & 0xfff), this.fault);
   }
 
   /** How this serves as a second stage; `undefined` where it cannot. For the other files of this room. */
@@ -292,46 +299,47 @@ export class Translator<TableAddr = number> implements AddressTranslator {
    * is -1.
    */
   resolvePage(lo: number, hi: number, access: number, page: WalkedPage): number {
-    const { compiled, trace } = this;
-    const number = this.updates === 0 ? this.walk(lo, hi, access, 1) : this.walkAndMark(lo, hi, access);
+    const { compiled, trace, marker } = this;
+    const number = this.walkTraced(lo, hi, access);
     if (number < 0) return number;
     const leaf = leafOfWalk(trace);
     const rights = rightsOfWalk(trace, leaf);
     page.sizeBits = leaf.pageBits;
     page.global = isGlobal(trace, leaf);
     page.accesses = compiled.accessesOf[rights] as number;
-    if (this.quick !== 0 && this.updates === 0) return number * 4096 + (lo & 0xfff);
     // What keys forbid, and what would have to be marked first, has to come here again.
-    for (let code = 0; code < ACCESS_CODES; code++) {
-      const entryLo = trace.entries[leaf.slot] as number;
-      const entryHi = trace.entries[leaf.slot + 1] as number;
-      const refused =
-        this.quick === 0 &&
-        accessFacts(code) !== undefined &&
-        this.secondLook(entryLo, entryHi, rights, code) !== 0;
-      const unmarked =
-        this.updates !== 0 && (code & 3) === WRITE_ACCESS && this.marker?.lacksDirty(leaf) === true;
-      if (refused || unmarked) page.accesses &= ~(1 << code);
-    }
+    if (this.quick === 0) page.accesses = this.passingLook(leaf, rights, page.accesses);
+    if (marker?.lacksDirty(leaf) === true) page.accesses &= ~WRITES;
     return number * 4096 + (lo & 0xfff);
+  }
+
+  /** Those of some accesses, a bit for each, that {@link secondLook} lets through to the leaf of the walk. */
+  private passingLook(leaf: Level, rights: number, accesses: number): number {
+    const { entries } = this.trace;
+    const entryLo = entries[leaf.slot] as number;
+    const entryHi = entries[leaf.slot + 1] as number;
+    let passing = 0;
+    for (let code = 0; code < ACCESS_CODES; code++) {
+      const asked = (accesses >>> code) & 1;
+      if (asked !== 0 && this.secondLook(entryLo, entryHi, rights, code) === 0) passing |= 1 << code;
+    }
+    return passing;
   }
 
   /** An access that the quick test did not let through, or on which keys or marks have a say: 0, or why not. */
   private secondLook(entryLo: number, entryHi: number, rights: number, access: number): number {
     const { compiled } = this;
-    const row = this.permitted[access];
     const facts = accessFacts(access);
-    if (row === undefined || facts === undefined) {
+    if (facts === undefined) {
       throw new PagingError(
         'invalid',
         `Cannot translate: current access code ${access}, wanted one of ACCESS`,
       );
     }
-    if (((row >>> rights) & 1) === 0) return RIGHTS;
+    if ((((this.permitted[access] as number) >>> rights) & 1) === 0) return RIGHTS;
     if (compiled.keys?.forbids(rightsOf(compiled.complete(rights)), compiled.keyOf(entryHi), facts) === true)
       return RIGHTS;
-    if (this.updates === 0 && this.marker?.isMarked(entryLo, entryHi, facts.kind === 'write') === false)
-      return ACCESS_FLAG;
+    if (this.markTest?.isMarked(entryLo, facts.kind === 'write') === false) return ACCESS_FLAG;
     return 0;
   }
 

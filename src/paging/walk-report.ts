@@ -20,7 +20,7 @@ export interface WalkTrace {
   reads: number;
 }
 
-/** A traced walk as the caller of `translate` gets it; `gpa` is -1 for one that failed. */
+/** A traced walk as the caller of `translate` gets it; `gpa` is below 0 for one that failed. */
 export function reportWalk(
   trace: WalkTrace,
   gva: bigint,
@@ -70,22 +70,20 @@ function reportMapped(trace: WalkTrace, gva: bigint, gpa: number): MappedTransla
 
 /** Whether a page stays in a TLB when the root changes: its leaf or a table says so, and global pages are in force. */
 export function isGlobal({ compiled, entries }: WalkTrace, leaf: Level): boolean {
-  const { globalField } = leaf;
   // One bit, and not all that a leaf says: a TLB asks at every miss.
-  if (globalField === undefined || !compiled.format.architecture.global(compiled.controls)) return false;
-  const { bit, inverted } = globalField;
-  let lo = entries[leaf.slot] ?? 0;
-  for (let slot = 0; slot < leaf.slot; slot += 2) lo |= (entries[slot] ?? 0) & compiled.inheritedLo;
-  const set = ((bit < 32 ? lo >>> bit : (entries[leaf.slot + 1] ?? 0) >>> (bit - 32)) & 1) !== 0;
-  return set !== inverted;
+  if (!compiled.format.architecture.global(compiled.controls)) return false;
+  let lo = entries[leaf.slot] as number;
+  for (let slot = 0; slot < leaf.slot; slot += 2) lo |= (entries[slot] as number) & compiled.inheritedLo;
+  const hi = entries[leaf.slot + 1] as number;
+  return (((lo & leaf.globalLo) | (hi & leaf.globalHi)) !== 0) !== leaf.globalInverted;
 }
 
 /** The leaf at which a walk ended; for walks that reached one. */
 export function leafOfWalk({ compiled, entries }: WalkTrace): Level {
   for (let level = compiled.top; ; level = level.next) {
-    const verdict = level.judge(entries[level.slot] ?? 0, entries[level.slot + 1] ?? 0);
+    const verdict = level.judge(entries[level.slot] as number, entries[level.slot + 1] as number);
+    if (verdict === LEAF) return level;
     if (verdict === SPECIAL_LEAF) return level.special;
-    if (verdict === LEAF || level.next === level) return level;
     if (verdict !== TABLE) throw new RangeError('The walk did not reach a leaf');
   }
 }
@@ -95,10 +93,10 @@ export function rightsOfWalk({ compiled, entries }: WalkTrace, leaf: Level): num
   let andLo = -1;
   let orHi = 0;
   for (let level = compiled.top; level.slot < leaf.slot; level = level.next) {
-    andLo &= (entries[level.slot] ?? 0) | level.noRights;
-    orHi |= entries[level.slot + 1] ?? 0;
+    andLo &= (entries[level.slot] as number) | level.noRights;
+    orHi |= entries[level.slot + 1] as number;
   }
-  return compiled.rights(andLo, orHi, entries[leaf.slot] ?? 0, entries[leaf.slot + 1] ?? 0);
+  return compiled.rights(andLo, orHi, entries[leaf.slot] as number, entries[leaf.slot + 1] as number);
 }
 
 /** The entries that a walk read, root first, up to the one of a level or the one before it. */
@@ -110,7 +108,7 @@ export function stepsOfWalk(
 ): WalkStep[] {
   const steps: WalkStep[] = [];
   const { entrySize } = compiled.format;
-  let table = physical((root[0] ?? 0) & compiled.rootLo, (root[1] ?? 0) & compiled.rootHi);
+  let table = physical((root[0] as number) & compiled.rootLo, (root[1] as number) & compiled.rootHi);
   for (let level = compiled.top; ; level = level.next) {
     const { level: number, entry: name, indexBit, indexBits } = level.format;
     if (number === lastLevel && !inclusive) return steps;

@@ -142,7 +142,12 @@ describe('accessed and dirty marks', () => {
     interfere = (addr) => {
       if (addr === leaf) buffer.writeEntry(leaf, 0x6001n | (BigInt(++flips % 2) << 9n), 8);
     };
-    assert.throws(() => marking.resolve(0x123, 0, ACCESS.read), { name: 'PagingError', code: 'contended' });
+    assert.throws(() => marking.resolve(0x123, 0, ACCESS.read), {
+      name: 'PagingError',
+      code: 'contended',
+      message: /in each of 1000 attempts/,
+    });
+    assert.equal(flips, 1000);
   });
 
   it('T4: tables that cannot be written are tables that cannot be used for marking', () => {

@@ -1,5 +1,6 @@
 import { EQUIVALENTS_OF_PAGING } from './equivalents-of-paging.mjs';
 import { EQUIVALENTS_OF_RESOLVER } from './equivalents-of-resolver.mjs';
+import { EQUIVALENTS_OF_WALKER } from './equivalents-of-walker.mjs';
 
 /**
  * Changes that no test can see: what the code then does is the same, only slower, or the case that they let through cannot
@@ -10,6 +11,7 @@ import { EQUIVALENTS_OF_RESOLVER } from './equivalents-of-resolver.mjs';
 export const EQUIVALENTS = [
   ...EQUIVALENTS_OF_RESOLVER,
   ...EQUIVALENTS_OF_PAGING,
+  ...EQUIVALENTS_OF_WALKER,
   {
     file: 'src/core/dirty-log.ts',
     why: 'a bit that is set again is set; the look before it spares the store',

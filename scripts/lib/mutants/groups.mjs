@@ -98,10 +98,15 @@ const OF_WALKER = [
   'quick-walk',
   'accessed-dirty',
   'aarch64',
-  'riscv',
+  'ept',
+  'marker',
   'registers',
+  'riscv',
   'tlb',
+  'two-stage-translator',
   'walk-details',
+  'walk-report',
+  'walked-pages',
 ];
 
 /** Long rows of edits: they see much, and take so long that a run would take hours. */
@@ -147,7 +152,7 @@ const OF_PAGING = [
   {
     name: 'two-stages',
     modules: ['two-stage-translator', 'staged-entry-reader'],
-    tests: ['two-stage', 'riscv-two-stage'],
+    tests: ['two-stage', 'two-stage-translator', 'riscv-two-stage', 'aarch64'],
   },
 ];
 

@@ -62,7 +62,8 @@ const STAGE1_RIGHTS: readonly RightField[] = [
   { right: 'write', bit: 7, inverted: true, tableBit: 62, or: { bit: DBM, when: 'hd' } },
   { right: 'user', bit: 6, tableBit: 61 },
   { right: 'execute', bit: 54, inverted: true, tableBit: 60 },
-  { right: 'supervisorExecute', bit: 53, inverted: true, tableBit: 59 },
+  // EL1 never executes what EL0 can write.
+  { right: 'supervisorExecute', bit: 53, inverted: true, tableBit: 59, lostWith: ['write', 'user'] },
 ];
 /** D8.4: S2AP; tables have no say. */
 const STAGE2_DATA_RIGHTS: readonly RightField[] = [

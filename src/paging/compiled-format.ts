@@ -67,6 +67,8 @@ export class CompiledFormat {
   readonly deniesExecution: boolean;
   /** Rights that the format has no bits for: everybody has them. */
   private readonly implied: number;
+  /** Rights with which that of the supervisor to execute is lost, as a code; -1, which no code is, where there are none. */
+  private readonly supervisorLoses: number;
   private readonly rightFields: readonly CompiledRight[];
 
   constructor(format: PagingFormat, controls: object | undefined) {
@@ -96,6 +98,8 @@ export class CompiledFormat {
     this.rightFields = format.rights.map((field) => compileRight(field, resolved));
     const named = format.rights.reduce((code, { right }) => code | RIGHT_BITS[right], 0);
     this.implied = (RIGHTS_CODES - 1) & ~named;
+    const lost = format.rights.find(({ right }) => right === 'supervisorExecute')?.lostWith;
+    this.supervisorLoses = lost?.reduce((code, right) => code | RIGHT_BITS[right], 0) ?? -1;
     this.tellsUserExecute = (named & SUPERVISOR_EXECUTE) !== 0;
     this.plain = isPlain(format) ? 1 : 0;
     this.rightsShift = format.rights[0]?.bit ?? 0;
@@ -133,10 +137,11 @@ export class CompiledFormat {
     return code;
   }
 
-  /** A rights code as {@link rightsOf} takes it: with what the format has no bits for. */
+  /** A rights code as {@link rightsOf} takes it: with what the format has no bits for, and without what others take away. */
   complete(code: number): number {
     const full = code | this.implied;
-    if (this.tellsUserExecute) return full;
+    if (this.tellsUserExecute)
+      return (full & this.supervisorLoses) === this.supervisorLoses ? full & ~SUPERVISOR_EXECUTE : full;
     return (full & execute) !== 0 ? full | SUPERVISOR_EXECUTE : full & ~SUPERVISOR_EXECUTE;
   }
 

@@ -53,6 +53,8 @@ export interface RightField {
   readonly xor?: number;
   /** A second bit of a leaf that grants the right by itself, while the control `when` is on. */
   readonly or?: { readonly bit: number; readonly when: string };
+  /** The right is not there where a page has all of these, whatever its bits say. */
+  readonly lostWith?: readonly RightName[];
 }
 
 /** An attribute of a leaf other than rights and address. */

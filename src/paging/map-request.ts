@@ -2,12 +2,13 @@ import { hex } from '../core/index.ts';
 import type { CompiledFormat } from './compiled-format.ts';
 import type { PagingControls } from './controls.ts';
 import { checkRange, type PageSpan } from './edit-range.ts';
+import { checkExecute, type ExecuteRequest, executeChange } from './execute-rights.ts';
 import type { PagingFormat } from './format.ts';
 import { PagingError, type PagingErrorCode } from './paging-error.ts';
-import { EXECUTE, READ, SUPERVISOR_EXECUTE, USER, WRITE } from './rights.ts';
+import { READ, USER, WRITE } from './rights.ts';
 
-/** What {@link map} is to do. Addresses and lengths are multiples of 4 KiB. */
-export interface MapRequest {
+/** What {@link map} is to do. Addresses and length are multiples of the format's smallest page. */
+export interface MapRequest extends ExecuteRequest {
   readonly format: PagingFormat;
   readonly controls?: PagingControls;
   readonly gva: bigint;
@@ -16,8 +17,6 @@ export interface MapRequest {
   readonly length: number;
   /** Default false: read-only. */
   readonly write?: boolean;
-  /** Default false. 32-bit x86, and any format without EFER.NXE, cannot deny execution: true is wanted there. */
-  readonly execute?: boolean;
   /** Default false: for the supervisor only. In nested paging and RISC-V's G-stage every page is user mode's. */
   readonly user?: boolean;
   /** Default false. */
@@ -54,6 +53,7 @@ export function checkRequest(compiled: CompiledFormat, request: MapRequest): Pag
   if (gpa + length > 2 ** physicalBits)
     throw fail(`wanted physical addresses of at most ${physicalBits} bits`);
   compiled.checkAttributes(request, fail);
+  checkExecute(compiled, { ...request, execute: request.execute ?? false }, fail);
   if (!(maxPageSize >= granule))
     throw fail(`current largest page ${maxPageSize}, wanted at least ${granule} bytes`);
   const deniesExecution = compiled.deniesExecution && controls['nxe'] !== false;
@@ -67,17 +67,12 @@ export function checkRequest(compiled: CompiledFormat, request: MapRequest): Pag
 const A_READ = { kind: 'read', user: false, ac: false } as const;
 
 /** What is asked for, as a rights code of what the format has bits for. */
-export function rightsCode(
-  compiled: CompiledFormat,
-  { write, execute, user }: Pick<MapRequest, 'write' | 'execute' | 'user'>,
-): number {
+export function rightsCode(compiled: CompiledFormat, request: MapRequest): number {
+  const { write = false, execute = false, user = false, supervisorExecute } = request;
   const { architecture } = compiled.format;
   // In nested paging and a G-stage every access counts as one of user mode: a page without that right is no use to anybody.
   const onlyUsers = architecture.secondStage?.(compiled.controls).userOf(A_READ, false) === true;
-  const code =
-    READ |
-    (write === true ? WRITE : 0) |
-    (execute === true ? EXECUTE : 0) |
-    (user === true || onlyUsers ? USER : 0);
-  return compiled.expressible(execute === true ? code | SUPERVISOR_EXECUTE : code);
+  const code = READ | (write ? WRITE : 0) | (user || onlyUsers ? USER : 0);
+  const executable = supervisorExecute === undefined ? { execute } : { execute, supervisorExecute };
+  return compiled.expressible(code | executeChange(compiled, executable, user).granted);
 }

@@ -3,19 +3,20 @@ import { compileFormat } from './compile-format.ts';
 import type { CompiledFormat } from './compiled-format.ts';
 import { checkRange, type EditRange, type PageSpan } from './edit-range.ts';
 import { decodeLeaf, type LeafAttributes, leafAddress, otherGrants, residue } from './entry-codec.ts';
+import { checkExecute, type ExecuteRequest, executeChange, type RightsChange } from './execute-rights.ts';
 import type { Invalidation } from './invalidation.ts';
 import type { Level } from './level.ts';
-import { EXECUTE, RIGHT_BITS, type RightName, SUPERVISOR_EXECUTE } from './rights.ts';
+import { RIGHT_BITS, type RightName, USER } from './rights.ts';
 import { type EntrySlot, TableEditor } from './table-editor.ts';
 import type { TableOps } from './table-ops.ts';
 import { LEAF, NOT_PRESENT, TABLE } from './verdict.ts';
 
 /** What {@link protect} is to change. What is absent stays as it is. */
-export interface ProtectRequest extends EditRange {
+export interface ProtectRequest extends EditRange, ExecuteRequest {
   /** Only where the format can deny reading: EPT, RISC-V, second stages of AArch64. */
   readonly read?: boolean;
   readonly write?: boolean;
-  readonly execute?: boolean;
+  /** Does not change who may execute: name `execute` as well where that is to follow. */
   readonly user?: boolean;
   readonly global?: boolean;
   /** As the format has it: see `MappedTranslation.memoryType`. */
@@ -80,7 +81,9 @@ export function protect<TableAddr>(tables: TableOps<TableAddr>, request: Protect
   return { leaves: protection.leaves, ...outcome };
 }
 
-const RIGHTS: readonly Exclude<RightName, 'supervisorExecute'>[] = ['read', 'write', 'execute', 'user'];
+const RIGHTS: readonly RightName[] = ['read', 'write', 'execute', 'user', 'supervisorExecute'];
+/** What is the same for all pages; execution depends on whom a page is for. */
+const DATA_RIGHTS = ['read', 'write', 'user'] as const;
 
 /** One call of {@link protect}. */
 class Protection<TableAddr> {
@@ -90,9 +93,9 @@ class Protection<TableAddr> {
   private readonly request: ProtectRequest;
   private readonly first: number;
   private readonly last: number;
-  /** Rights to add and to take away, as codes. */
-  private readonly granted: number;
-  private readonly denied: number;
+  /** What becomes of the rights of a page that is for the supervisor, and of one that is for user mode. */
+  private readonly onSupervisorPages: RightsChange;
+  private readonly onUserPages: RightsChange;
 
   constructor(
     editor: TableEditor<TableAddr>,
@@ -105,22 +108,26 @@ class Protection<TableAddr> {
     this.request = request;
     this.first = first;
     this.last = last;
-    const code = (wanted: boolean): number => {
-      const named = RIGHTS.reduce(
-        (all, right) => (request[right] === wanted ? all | RIGHT_BITS[right] : all),
-        0,
-      );
-      return (named & EXECUTE) !== 0 ? named | SUPERVISOR_EXECUTE : named;
-    };
-    this.granted = compiled.expressible(code(true));
-    this.denied = code(false);
-    const inexpressible = this.denied & ~compiled.expressible(this.denied) & ~SUPERVISOR_EXECUTE;
+    this.onSupervisorPages = this.rightsChange(false);
+    this.onUserPages = this.rightsChange(true);
+    checkExecute(compiled, request, (why) => editor.error('invalid', why, first));
+    compiled.checkAttributes(request, (why) => editor.error('invalid', why, first));
+  }
+
+  /** The rights to add and to take away, as far as the format has bits for them. */
+  private rightsChange(user: boolean): RightsChange {
+    const { compiled, editor, request } = this;
+    let { granted, denied } = executeChange(compiled, request, user);
+    for (const right of DATA_RIGHTS) {
+      if (request[right] === true) granted |= RIGHT_BITS[right];
+      if (request[right] === false) denied |= RIGHT_BITS[right];
+    }
+    const inexpressible = denied & ~compiled.expressible(denied);
     if (inexpressible !== 0) {
       const names = RIGHTS.filter((right) => (RIGHT_BITS[right] & inexpressible) !== 0);
-      throw editor.error('invalid', `${compiled.format.title} cannot deny: ${names.join(', ')}`, first);
+      throw editor.error('invalid', `${compiled.format.title} cannot deny: ${names.join(', ')}`, this.first);
     }
-    this.denied = compiled.expressible(this.denied);
-    compiled.checkAttributes(request, (why) => editor.error('invalid', why, first));
+    return { granted: compiled.expressible(granted), denied };
   }
 
   change(level: Level, table: TableAddr, exists: boolean, base: number, andLo: number, orHi: number): void {
@@ -150,8 +157,11 @@ class Protection<TableAddr> {
     const { editor, compiled, request } = this;
     const { level, lo, hi, base } = slot;
     const before = decodeLeaf(level, lo, hi);
-    const rights = (before.rights | this.granted) & ~this.denied;
-    if ((this.granted & ~compiled.inherited(andLo, orHi)) !== 0)
+    const inherited = compiled.inherited(andLo, orHi);
+    const isUser = request.user ?? (before.rights & inherited & USER) !== 0;
+    const { granted, denied } = isUser ? this.onUserPages : this.onSupervisorPages;
+    const rights = (before.rights | granted) & ~denied;
+    if ((granted & ~inherited) !== 0)
       throw editor.error('restricted', 'a table above does not allow what is asked', base, level);
     const flag = (wanted: boolean | undefined, otherwise: number): number =>
       wanted === undefined ? otherwise : Number(wanted);
@@ -165,7 +175,7 @@ class Protection<TableAddr> {
       software: request.software ?? before.software,
     };
     const gpa = leafAddress(level, lo, hi);
-    const grants = otherGrants(level, lo, hi, this.denied);
+    const grants = otherGrants(level, lo, hi, denied);
     const entry = editor.encode(level, gpa, after, base, residue(level, lo, hi) & ~grants);
     this.leaves++;
     if (entry === ((BigInt(hi >>> 0) << 32n) | BigInt(lo >>> 0))) return;

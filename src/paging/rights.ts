@@ -5,11 +5,17 @@
 export interface Rights {
   readonly read: boolean;
   readonly write: boolean;
-  /** Code may be fetched: by user mode where `user` is true and the two differ, else by supervisor mode. */
+  /** User mode may fetch code; in formats with one bit for both modes, whichever mode `user` says. */
   readonly execute: boolean;
-  /** User mode may use the page; without it only supervisor mode. True in second stages that do not tell the two apart. */
+  /**
+   * User mode may read the page, and write it where `write` is true; without it only supervisor mode. True in second stages
+   * that do not tell the two apart. On AArch64 user mode may execute what it cannot read: that is `execute` alone.
+   */
   readonly user: boolean;
-  /** Supervisor mode may fetch code. The same as `execute`, but for AArch64, which has a bit for each. */
+  /**
+   * Supervisor mode may fetch code. The same as `execute` in formats with one bit for both modes: all but AArch64's, and EPT's
+   * with mode-based execute control.
+   */
   readonly supervisorExecute: boolean;
 }
 
@@ -49,7 +55,8 @@ export function rightsOf(code: number): Rights {
 }
 
 /**
- * Rights as four characters: `r`, `w`, `x` or `-`, then `u` for user or `s` for supervisor pages.
+ * Rights as four characters: `r`, `w`, `x` or `-`, then `u` for user or `s` for supervisor pages. `x` is execution by the mode
+ * that the last character names; `X` is execution by the other mode alone.
  *
  * @example
  * ```ts
@@ -59,8 +66,12 @@ export function rightsOf(code: number): Rights {
  * const none = { read: true, write: false, execute: false, user: false, supervisorExecute: false };
  * assert.equal(formatRights({ ...none, write: true, user: true }), 'rw-u');
  * assert.equal(formatRights({ ...none, execute: true, supervisorExecute: true }), 'r-xs');
+ * assert.equal(formatRights({ ...none, supervisorExecute: true }), 'r-xs'); // AArch64: UXN
+ * assert.equal(formatRights({ ...none, execute: true }), 'r-Xs'); // AArch64: PXN
  * ```
  */
 export function formatRights(rights: Rights): string {
-  return `${rights.read ? 'r' : '-'}${rights.write ? 'w' : '-'}${rights.execute ? 'x' : '-'}${rights.user ? 'u' : 's'}`;
+  const { read, write, user, execute, supervisorExecute } = rights;
+  const [own, other] = user ? [execute, supervisorExecute] : [supervisorExecute, execute];
+  return `${read ? 'r' : '-'}${write ? 'w' : '-'}${own ? 'x' : other ? 'X' : '-'}${user ? 'u' : 's'}`;
 }

@@ -10,6 +10,7 @@ import {
   EPT_4LEVEL,
   FrameRange,
   GuestTables,
+  type MapRequest,
   map,
   type PagingFormat,
   RISCV_SV32,
@@ -144,6 +145,50 @@ describe('the command, on tables of other architectures', () => {
       assert.equal(hole.status, 4, 'partial data');
     });
   }
+
+  it('C T3: pt finds what user code, the kernel or both can write and execute, and says who may', () => {
+    const format = aarch64Stage1Format({ granule: 4096, inputBits: 39, half: 'upper' });
+    const ram = new Uint8Array(SIZE);
+    const memory = GuestMemory.from(bytes(ram));
+    const tables = new GuestTables(memory, { frames: new FrameRange(ROOT, 0x10_0000) });
+    createRoot(tables, format);
+    const base = 0xffff_ff80_0000_0000n;
+    const pages: readonly (readonly [rights: string, request: Partial<MapRequest>])[] = [
+      ['rw-s', { write: true }],
+      ['rwxs', { write: true, execute: true }],
+      ['r-xs', { execute: true }],
+      ['r-Xs', { execute: true, supervisorExecute: false }],
+      ['rwXs', { write: true, execute: true, supervisorExecute: false }],
+      ['rwxu', { write: true, execute: true, user: true }],
+      ['r-Xu', { execute: false, supervisorExecute: true, user: true }],
+      // PXN is clear, but EL1 executes nothing that EL0 can write.
+      ['rw-u', { write: true, execute: false, supervisorExecute: true, user: true }],
+    ];
+    for (const [i, [, request]] of pages.entries()) {
+      const gva = base + BigInt(i * 0x2000);
+      map(tables, { format, gva, gpa: 0x2_0000 + i * 0x2000, length: 0x1000, ...request });
+    }
+    const path = join(dir, 'execution');
+    writeFileSync(path, ram);
+    const listed = (...options: string[]): readonly string[] => {
+      const registers = ['--reg', 'tcr=0x280190099', '--reg', `ttbr1=${ROOT}`];
+      const found = json(cli(['pt', `raw:${path}`, ...registers, '--json', ...options]));
+      assert(Array.isArray(found));
+      return found.map(({ rights }: { rights: string }) => rights);
+    };
+    assert.deepEqual(
+      listed(),
+      pages.map(([rights]) => rights),
+    );
+    assert.deepEqual(listed('--wx'), ['rwxs', 'rwXs', 'rwxu']);
+    assert.deepEqual(listed('--user'), ['r-Xs', 'rwXs', 'rwxu', 'r-Xu', 'rw-u']);
+    assert.deepEqual(listed('--supervisor'), ['rw-s', 'rwxs', 'r-xs']);
+    const text = cli(['pt', `raw:${path}`, '--reg', 'tcr=0x280190099', '--reg', `ttbr1=${ROOT}`]);
+    assert.deepEqual(
+      [...text.stdout.matchAll(/ (....) {2}\S+ +4K {2}W\+X$/gm)].map(([, rights]) => rights),
+      ['rwxs', 'rwXs', 'rwxu'],
+    );
+  });
 
   it('C: registers that do not go together, or do not suffice, are one clear line', () => {
     const file = target('wrong', RISCV_SV39, 0x4000n, false);

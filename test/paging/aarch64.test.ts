@@ -45,7 +45,7 @@ function tablesOf(leaf: bigint, level1 = 0x2003n, level2 = 0x3003n): SparseTable
 }
 
 describe('AArch64 rights, as they are told', () => {
-  /** rwx, then u; and S where EL1 may execute. */
+  /** r, w, x where EL0 may execute, then u; and S where EL1 may execute. */
   const told = (
     format: PagingFormat,
     leaf: bigint,
@@ -57,7 +57,8 @@ describe('AArch64 rights, as they are told', () => {
     const mapped = new Translator({ tables, format, controls }).translate(VA, { kind: 'read', user: false });
     assert(mapped.kind === 'mapped' || mapped.kind === 'page-fault');
     assert(mapped.rights !== undefined);
-    return formatRights(mapped.rights) + (mapped.rights.supervisorExecute ? 'S' : '-');
+    const { read, write, execute, user, supervisorExecute } = mapped.rights;
+    return `${read ? 'r' : '-'}${write ? 'w' : '-'}${execute ? 'x' : '-'}${user ? 'u' : 's'}${supervisorExecute ? 'S' : '-'}`;
   };
 
   it('T2: AP, UXN and PXN of stage 1', () => {
@@ -67,16 +68,17 @@ describe('AArch64 rights, as they are told', () => {
     assert.equal(told(STAGE1, PAGE | UXN | PXN | AP_EL0), 'rw-u-');
     assert.equal(told(STAGE1, PAGE | AP_READ_ONLY), 'r-xsS');
     assert.equal(told(STAGE1, PAGE | AP_READ_ONLY | AP_EL0), 'r-xuS');
+    assert.equal(told(STAGE1, PAGE | AP_EL0), 'rwxu-', 'EL1 does not execute what EL0 can write');
     // Software's bits, contiguous, PBHA and the rest say nothing of rights.
     assert.equal(told(STAGE1, PAGE | (0xffn << 55n) | (1n << 52n)), 'rwxsS');
   });
 
   it('T2: what tables take away', () => {
     const open = PAGE | AP_EL0;
-    assert.equal(told(STAGE1, open), 'rwxuS');
+    assert.equal(told(STAGE1, open), 'rwxu-');
     for (const [bits, rights] of [
       [1n << 59n, 'rwxu-'],
-      [1n << 60n, 'rw-uS'],
+      [1n << 60n, 'rw-u-'],
       [1n << 61n, 'rwxsS'],
       [1n << 62n, 'r-xuS'],
       [0xfn << 59n, 'r--s-'],
@@ -84,7 +86,7 @@ describe('AArch64 rights, as they are told', () => {
       assert.equal(told(STAGE1, open, 0x2003n | bits), rights);
       assert.equal(told(STAGE1, open, undefined, 0x3003n | bits), rights);
       const disabled = aarch64Stage1Format({ granule: 4096, inputBits: 39, hierarchyDisabled: true });
-      assert.equal(told(disabled, open, 0x2003n | bits), 'rwxuS');
+      assert.equal(told(disabled, open, 0x2003n | bits), 'rwxu-');
     }
   });
 

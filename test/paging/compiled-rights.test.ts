@@ -21,12 +21,13 @@ const STAGE2 = aarch64Stage2Format({ granule: 4096, inputBits: 40 });
 const lower = (value: bigint): number => Number(BigInt.asIntN(32, value));
 const upper = (value: bigint): number => Number(BigInt.asIntN(32, value >> 32n));
 
-/** Rights of a leaf under tables that are all the same, as text; `+x` where supervisor mode may execute. */
+/** Rights of a leaf under tables that are all the same, as text: `x` is user mode's, `+x` the supervisor's. */
 function rightsUnder(format: PagingFormat, table: bigint, leaf: bigint, controls?: object): string {
   const compiled = new CompiledFormat(format, controls);
   const code = compiled.rights(lower(table), upper(table), lower(leaf), upper(leaf));
   const rights = rightsOf(compiled.complete(code));
-  return `${formatRights(rights)}${rights.supervisorExecute ? '+x' : ''}`;
+  const letters = formatRights({ ...rights, supervisorExecute: rights.execute });
+  return `${letters}${rights.supervisorExecute ? '+x' : ''}`;
 }
 
 /** x86-64 with rights of one's own. */
@@ -55,27 +56,28 @@ describe('rights of all levels together', () => {
 
   it('T2: AArch64 stage 1: tables take away, with bits that are set', () => {
     const USER_PAGE = 1n << 6n;
-    assert.equal(rightsUnder(STAGE1, 0n, USER_PAGE), 'rwxu+x');
+    // What EL0 can write EL1 never executes.
+    assert.equal(rightsUnder(STAGE1, 0n, USER_PAGE), 'rwxu');
     for (const [table, leaf, left] of [
       [1n << 62n, 0n, 'r-xu+x'],
       [1n << 61n, 0n, 'rwxs+x'],
-      [1n << 60n, 0n, 'rw-u+x'],
+      [1n << 60n, 0n, 'rw-u'],
       [1n << 59n, 0n, 'rwxu'],
       [0n, 1n << 7n, 'r-xu+x'],
       [0n, 1n << 6n, 'rwxs+x'],
-      [0n, 1n << 54n, 'rw-u+x'],
+      [0n, 1n << 54n, 'rw-u'],
       [0n, 1n << 53n, 'rwxu'],
       // Software's bits below, and the ignored ones above.
-      [0x07ff_ffff_ffff_ffffn, 0n, 'rwxu+x'],
+      [0x07ff_ffff_ffff_ffffn, 0n, 'rwxu'],
     ] as const) {
       assert.equal(rightsUnder(STAGE1, table, USER_PAGE ^ leaf), left);
     }
     const flat = aarch64Stage1Format({ granule: 4096, inputBits: 48, hierarchyDisabled: true });
-    assert.equal(rightsUnder(flat, ONES, USER_PAGE), 'rwxu+x');
+    assert.equal(rightsUnder(flat, ONES, USER_PAGE), 'rwxu');
     // DBM makes it writable where the hardware keeps the dirty state.
     const clean = USER_PAGE | (1n << 7n) | (1n << 51n);
     assert.equal(rightsUnder(STAGE1, 0n, clean), 'r-xu+x');
-    assert.equal(rightsUnder(STAGE1, 0n, clean, { hd: true }), 'rwxu+x');
+    assert.equal(rightsUnder(STAGE1, 0n, clean, { hd: true }), 'rwxu');
     assert.equal(rightsUnder(STAGE1, 1n << 62n, clean, { hd: true }), 'r-xu+x');
   });
 

@@ -5,7 +5,6 @@ import {
   BufferTables,
   createRoot,
   EPT_4LEVEL,
-  eptFormat,
   FrameRange,
   type Invalidation,
   isPagingError,
@@ -104,24 +103,6 @@ describe('requests to change tables', () => {
     const mapped = new Translator({ tables, format: X86_4LEVEL }).translate(gva + 0xfffn);
     assert(mapped.kind === 'mapped');
     assert.equal(mapped.gpa, 2 ** 52 - 1);
-  });
-
-  it('T7: execution is for user and supervisor mode, where each has a bit', () => {
-    for (const format of [AARCH64, eptFormat({ levels: 4, modeBasedExecute: true })]) {
-      for (const execute of [true, false]) {
-        const tables = setUp(format);
-        const page = { format, gva: 0x1000n, length: 0x1000 };
-        map(tables, { ...page, gpa: 0x1000, execute, user: format === AARCH64 });
-        const rights = (): readonly boolean[] => {
-          const mapped = new Translator({ tables, format }).translate(0x1000n);
-          assert(mapped.kind === 'mapped');
-          return [mapped.rights.execute, mapped.rights.supervisorExecute];
-        };
-        assert.deepEqual(rights(), [execute, execute], format.name);
-        protect(tables, { ...page, execute: !execute });
-        assert.deepEqual(rights(), [!execute, !execute], format.name);
-      }
-    }
   });
 });
 

@@ -1,6 +1,11 @@
-import { formatRights, type MappingRecord } from '../../paging/index.ts';
+import { formatRights, type MappingRecord, type Rights } from '../../paging/index.ts';
 import type { Colors } from '../action.ts';
 import { formatSize, hex, padHex } from './units.ts';
+
+/** Whether somebody, be it user code or the kernel, can write a page and somebody can execute it. */
+export function isWritableAndExecutable({ write, execute, supervisorExecute }: Rights): boolean {
+  return write && (execute || supervisorExecute);
+}
 
 /** A stretch of mapped addresses. */
 export type Mapped = Extract<MappingRecord, { kind: 'mapped' }>;
@@ -17,7 +22,7 @@ export function ptRow(record: MappingRecord, colors: Colors): string {
     case 'mapped': {
       const { rights, gpa, pageSize } = record;
       const row = `${range}  ${formatRights(rights)}  ${padHex(gpa, 12)}  ${pageName(pageSize).padStart(4)}`;
-      return rights.write && rights.execute ? colors.red(`${row}  W+X`) : row;
+      return isWritableAndExecutable(rights) ? colors.red(`${row}  W+X`) : row;
     }
     case 'alias':
       return `${range}  the same as from ${padHex(record.of)}`;

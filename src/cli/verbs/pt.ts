@@ -4,6 +4,7 @@ import {
   type MappingRecord,
   mappings,
   type ReverseRecord,
+  type Rights,
   reverseLookup,
 } from '../../paging/index.ts';
 import { describeLoss } from '../absence.ts';
@@ -12,14 +13,15 @@ import { type AddressSpace, chooseAddressSpace } from '../address-space.ts';
 import { CliError } from '../cli-error.ts';
 import { ExitStatus } from '../exit-status.ts';
 import { jsonArray } from '../format/json.ts';
-import { type Mapped, PT_HEADINGS, ptRow } from '../format/pt-report.ts';
+import { isWritableAndExecutable, type Mapped, PT_HEADINGS, ptRow } from '../format/pt-report.ts';
 import { hex, plural } from '../format/units.ts';
 import { type GpaRange, parseGpaRange, parseGvaRange, parseLength } from '../parse.ts';
 import { withTarget } from '../target.ts';
 import { addAddressSpace, addTarget, type TranslatingOptions } from '../target-options.ts';
 
 const EXAMPLE = `
-Rights are effective: what all levels together allow. r w x, then u (user) or s (supervisor).
+Rights are effective: what all levels together allow. r w x, then u (user) or s (supervisor). X: what only the other of the
+two may execute, as on AArch64 the kernel a page of user code (PXN clear), or user code a page of the kernel (UXN clear).
 
 Examples:
   $ guestmem pt vm.elf --wx
@@ -39,11 +41,11 @@ interface PtOptions extends TranslatingOptions {
 /** `guestmem pt TARGET`: mapped ranges with their effective rights. */
 export function registerPt(program: Command): void {
   const command = addTarget(program.command('pt').description('mapped ranges with effective rights'))
-    .option('--user', 'only what user code may reach')
-    .option('--supervisor', 'only what user code may not reach')
-    .option('--wx', 'only what can be both written and executed')
+    .option('--user', 'only what user code may read, write or execute')
+    .option('--supervisor', 'only what user code may not read, write or execute')
+    .option('--wx', 'only what can be both written and executed, by whomever')
     .option('--range <start-end>', 'only within START-END (END exclusive), START+LENGTH, or START-')
-    .option('--size <size>', 'only pages of this size: 4K, 2M, 4M or 1G')
+    .option('--size <size>', 'only pages of this size: 4K, 2M, 1G, or what else the format has')
     .option('--maps <gpa>', 'only what maps the physical page of GPA, or the pages of GPA+LENGTH');
   setAction(addAddressSpace(command).addHelpText('after', EXAMPLE), pt);
 }
@@ -63,7 +65,7 @@ function pt(console: Console, args: readonly string[], options: PtOptions): Prom
     const space = chooseAddressSpace(image, options);
     const tally: Tally = { shown: 0, unreadable: 0, stoppedAt: undefined };
     const bounds = range === undefined ? {} : { first: range.start, last: range.end - 1n };
-    const records = counted(everything(space, bounds, physical), wanted, tally);
+    const records = counted(everything(space, bounds, physical), wanted(space), tally);
     if (options.json === true) await console.out.lines(jsonArray(jsonOf(records)));
     else {
       await console.out.lines([
@@ -94,16 +96,23 @@ function* everything(
 }
 
 /** Whether a mapped range is asked for: all the filters that were given hold. */
-function filterOf(options: PtOptions): (record: Mapped) => boolean {
+function filterOf(options: PtOptions): (space: AddressSpace) => (record: Mapped) => boolean {
   if (options.user === true && options.supervisor === true) {
     throw new CliError('usage', 'Cannot use --user and --supervisor together: no page is both');
   }
   const size = options.size === undefined ? undefined : parseLength(options.size);
-  return ({ rights, pageSize }) =>
-    (options.user !== true || rights.user) &&
-    (options.supervisor !== true || !rights.user) &&
-    (options.wx !== true || (rights.write && rights.execute)) &&
-    (size === undefined || size === BigInt(pageSize));
+  return ({ translators }) => {
+    // Where each mode has its own right to execute (AArch64), user code may execute what it cannot read.
+    const apart = translators.some(({ format }) =>
+      format.rights.some(({ right }) => right === 'supervisorExecute'),
+    );
+    const forUsers = ({ user, execute }: Rights): boolean => user || (apart && execute);
+    return ({ rights, pageSize }) =>
+      (options.user !== true || forUsers(rights)) &&
+      (options.supervisor !== true || !forUsers(rights)) &&
+      (options.wx !== true || isWritableAndExecutable(rights)) &&
+      (size === undefined || size === BigInt(pageSize));
+  };
 }
 
 /** Passes on what is to be shown, and counts. */

@@ -39,8 +39,8 @@ describe('addresses of a format', () => {
     assert.deepEqual(canonical(half('lower', 39), ...edges), [true, true, false, false, false]);
     assert.deepEqual(canonical(half('upper', 39), ...edges), [false, false, false, false, true]);
     // Fewer than 32 bits: the lower half of an address has to say so too.
-    const small = [0n, 0x1ff_ffffn, 0x200_0000n, 0xfe00_0000n, 0x1_0000_0000n];
-    assert.deepEqual(canonical(half('lower', 25), ...small), [true, true, false, false, false]);
+    const small = [0n, 0x1ff_ffffn, 0x200_0000n, 0x400_0000n, 0xfe00_0000n, 0x1_0000_0000n];
+    assert.deepEqual(canonical(half('lower', 25), ...small), [true, true, false, false, false, false]);
     const high = [0xffff_ffff_fe00_0000n, 0xffff_ffff_fdff_ffffn, 0xffff_fffe_fe00_0000n, 0xfe00_0000n, 0n];
     assert.deepEqual(canonical(half('upper', 25), ...high), [true, false, false, false, false]);
     assert.deepEqual(canonical(half('lower', 32), 0xffff_ffffn, 0x1_0000_0000n), [true, false]);

@@ -153,6 +153,19 @@ describe('rights of all levels together', () => {
     assert.deepEqual(denies, [false, true, true]);
   });
 
+  it('T6: what tables alone leave to their leaves', () => {
+    const left = (format: PagingFormat, table: bigint): number =>
+      new CompiledFormat(format, undefined).inherited(lower(table), upper(table));
+    assert.equal(left(X86_4LEVEL, 7n), WRITE | USER | EXECUTE);
+    assert.equal(left(X86_4LEVEL, 5n), USER | EXECUTE);
+    assert.equal(left(X86_4LEVEL, 3n), WRITE | EXECUTE);
+    assert.equal(left(X86_4LEVEL, (1n << 63n) | 7n), WRITE | USER);
+    assert.equal(left(STAGE1, 1n << 62n), USER | EXECUTE | SUPERVISOR_EXECUTE);
+    assert.equal(left(STAGE1, 1n << 59n), WRITE | USER | EXECUTE);
+    // Here they have no say.
+    assert.equal(left(RISCV_SV39, 0n), READ | WRITE | USER | EXECUTE);
+  });
+
   it('T2: rights by access, and accesses by rights', () => {
     const { permitted, accessesOf } = new CompiledFormat(X86_4LEVEL, undefined);
     const rows = (...codes: readonly number[]): number => codes.reduce((row, code) => row | (1 << code), 0);

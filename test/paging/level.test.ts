@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
+import { bits } from '../../src/paging/bits.ts';
 import { CompiledFormat } from '../../src/paging/compiled-format.ts';
 import {
   aarch64Stage1Format,
@@ -144,6 +145,18 @@ describe('what an entry is', () => {
       );
       assert.equal(quickly(level, 0n), undefined);
     }
+  });
+
+  it('T3: of a rule with a choice of bits the first look leaves the page that everybody may use', () => {
+    // Bit 7, AP[2], denies; no entry may have bit 8 without it.
+    const rule = { reason: 'reserved' as const, pattern: { mask: bits(8, 7), value: bits(8) } };
+    const stage1 = aarch64Stage1Format({ granule: 4096, inputBits: 48 });
+    const levels = stage1.levels.map((level) => ({ ...level, leafRules: [...level.leafRules, rule] }));
+    const last = levelOf({ ...stage1, levels }, 3);
+    assert.deepEqual(
+      [0x443n, 0x4c3n, 0x543n].map((entry) => quickly(last, entry)),
+      [LEAF, LEAF, undefined],
+    );
   });
 
   it('T1: which levels have leaves, where a control allows them', () => {

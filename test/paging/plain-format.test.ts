@@ -75,6 +75,8 @@ describe('the walk without calls', () => {
       address: [{ from: 16, bits: 36, to: 16 }],
     };
     assert(plain(withLeaf({ specialLeaf: special })));
+    const largest = { ...special, pageBits: 32, address: [{ from: 32, bits: 20, to: 32 }] };
+    assert(plain(withLeaf({ specialLeaf: largest })));
     for (const [what, format] of [
       ['shifted in tables', { ...X86_4LEVEL, tableAddress: [{ from: 10, bits: 40, to: 12 }] }],
       ['in two parts in tables', { ...X86_4LEVEL, tableAddress: [address, { ...fold, to: 32 + 20 }] }],
@@ -94,6 +96,7 @@ describe('the walk without calls', () => {
         'shifted in special leaves',
         withLeaf({ specialLeaf: { ...special, address: [{ from: 14, bits: 36, to: 16 }] } }),
       ],
+      ['of a page above 4 GiB', withLeaf({ specialLeaf: { ...largest, pageBits: 33 } })],
       ['too wide, found out late', { ...X86_4LEVEL, lateWidth: true as const }],
     ] as const) {
       assert(!plain(format), what);

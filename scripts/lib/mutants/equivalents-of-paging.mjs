@@ -114,4 +114,27 @@ export const EQUIVALENTS_OF_PAGING = [
       ],
     ],
   },
+  {
+    file: 'src/paging/compiled-format.ts',
+    why: 'a shift counts modulo 32',
+    changes: [
+      ['this.keyShift = (key?.from ?? 32) - 32;', '(key?.from ?? 32) - 32', '(key?.from ?? 32) + 32'],
+      [
+        'return tableBit < 32 ? ((andLo >>> tableBit) & 1) !== 0 : ((orHi >>> (tableBit - 32)) & 1) === 0;',
+        'tableBit - 32',
+        'tableBit + 32',
+      ],
+      ['return (bit < 32 ? lo >>> bit : hi >>> (bit - 32)) & 1;', 'bit - 32', 'bit + 32'],
+    ],
+  },
+  {
+    file: 'src/paging/compiled-format.ts',
+    why: 'bit by bit the rights are the same, only slower',
+    changes: [['if (this.plain === 0) return this.gather(andLo, orHi, lo, hi);', 'this.plain === 0', 'true']],
+  },
+  {
+    file: 'src/paging/compiled-format.ts',
+    why: 'what has no attribute is passed over',
+    changes: [['.flatMap(({ attributes = [] }) => attributes)', '[]', '["Stryker was here"]']],
+  },
 ];

@@ -1,11 +1,13 @@
 import type { CpuState, MemoryImage } from '../image/index.ts';
 import {
   FORMATS,
+  formatNamed,
   type PagingControls,
   type PagingFormat,
   type PagingMode,
   pagingModeFromRegisters,
   Translator,
+  X86_4LEVEL,
 } from '../paging/index.ts';
 import { aarch64Space, aarch64Stage2Space } from './aarch64-space.ts';
 import { CliError } from './cli-error.ts';
@@ -58,7 +60,7 @@ export function translatorFor(space: AddressSpace, gva: bigint): Translator | un
  */
 export function chooseAddressSpace(image: MemoryImage, options: AddressSpaceOptions): AddressSpace {
   const known = gatherRegisters(image, options);
-  const named = options.paging === undefined ? undefined : formatNamed(options.paging);
+  const named = options.paging === undefined ? undefined : modeNamed(options.paging);
   const { memory } = image;
   if (named === 'off') {
     const root = known.value('cr3') ?? 0n;
@@ -87,8 +89,7 @@ function x86Space(image: MemoryImage, known: KnownRegisters, named: PagingFormat
   const format = named ?? mode?.format;
   if (format === undefined && mode !== undefined)
     return { mode: 'off', translators: [], root, origin: known.describe('off', 'cr3', mode.reason) };
-  const chosen = format ?? formatNamed('x86-4level');
-  if (chosen === 'off') throw new RangeError('x86-4level is a format');
+  const chosen = format ?? X86_4LEVEL;
   // Tables of another family under a root that was typed: what the registers of x86 say does not concern them.
   const { name } = chosen.architecture;
   const controls: PagingControls =
@@ -128,14 +129,13 @@ function modeOf(known: KnownRegisters): PagingMode | undefined {
   });
 }
 
-function formatNamed(name: string): PagingFormat | 'off' {
-  if (name === 'off') return name;
-  const format = FORMATS.find((candidate) => candidate.name === name);
+function modeNamed(name: string): PagingFormat | 'off' {
+  const format = name === 'off' ? name : formatNamed(name);
   if (format !== undefined) return format;
-  const names = ['off', ...FORMATS.map((candidate) => candidate.name)].join(', ');
+  const names = ['off', ...FORMATS.map((candidate) => candidate.name), 'ept-4level-mbec'].join(', ');
   throw new CliError(
     'usage',
-    `Cannot use paging mode ${JSON.stringify(name)}: want one of ${names} (AArch64's modes come from --reg tcr=, ttbr0=, ttbr1=)`,
+    `Cannot use paging mode ${JSON.stringify(name)}: want one of ${names}, or AArch64's such as aarch64-4k-48bit-upper, aarch64-stage2-4k-40bit-level1`,
   );
 }
 

@@ -44,7 +44,7 @@ export type {
   RightField,
   SpecialLeaf,
 } from './format.ts';
-export { FORMATS } from './formats.ts';
+export { FORMATS, formatNamed } from './formats.ts';
 export { FrameRange, type FrameSource } from './frames.ts';
 export { GuestTables, type GuestTablesOptions } from './guest-tables.ts';
 export type { Invalidation } from './invalidation.ts';

@@ -6,8 +6,11 @@ import { after, before, describe, it } from 'node:test';
 import { bytes, GuestMemory } from '../../src/core/index.ts';
 import {
   aarch64Stage1Format,
+  aarch64Stage2Format,
   createRoot,
   EPT_4LEVEL,
+  eptFormat,
+  FORMATS,
   FrameRange,
   GuestTables,
   type MapRequest,
@@ -33,22 +36,22 @@ describe('the command, on tables of other architectures', () => {
   });
 
   /** A raw file with tables that map two pages at `gva`, the first with {@link TEXT} in it. */
-  function target(name: string, format: PagingFormat, gva: bigint, user: boolean): string {
+  function target(name: string, format: PagingFormat, gva: bigint, user: boolean, unit = 0x4000): string {
     const ram = new Uint8Array(SIZE);
     const memory = GuestMemory.from(bytes(ram));
     const tables = new GuestTables(memory, { frames: new FrameRange(ROOT, 0x10_0000) });
     createRoot(tables, format);
-    map(tables, { format, gva, gpa: 0x4000, length: 0x4000, execute: true, user });
+    map(tables, { format, gva, gpa: unit, length: unit, execute: true, user });
     map(tables, {
       format,
-      gva: gva + 0x4000n,
-      gpa: 0x1_0000,
-      length: 0x4000,
+      gva: gva + BigInt(unit),
+      gpa: 4 * unit,
+      length: unit,
       write: true,
       execute: true,
       user,
     });
-    memory.writeAt(0x4010, new TextEncoder().encode(TEXT));
+    memory.writeAt(unit + 0x10, new TextEncoder().encode(TEXT));
     const path = join(dir, name);
     writeFileSync(path, ram);
     return `raw:${path}`;
@@ -190,6 +193,47 @@ describe('the command, on tables of other architectures', () => {
     );
   });
 
+  const named: readonly PagingFormat[] = [
+    ...FORMATS,
+    eptFormat({ levels: 4, modeBasedExecute: true }),
+    ...([4096, 16384, 65536] as const).flatMap((granule) => [
+      aarch64Stage1Format({ granule, inputBits: 47 }),
+      aarch64Stage1Format({ granule, inputBits: 47, half: 'upper', wide: granule === 65536 }),
+      aarch64Stage2Format({ granule, inputBits: 40 }),
+    ]),
+  ];
+  for (const format of named) {
+    it(`C: --paging names every format: ${format.name}`, () => {
+      const gva = format.upperBits === 'ones' ? 0xffff_8000_1234_0000n : 0x1234_0000n;
+      const unit = 0x1_0000;
+      // Second stages that are asked on behalf of a guest, whose accesses are all those of users.
+      const user = /x4$|^npt/.test(format.name);
+      const file = target(format.name, format, gva, user, unit);
+      const space = ['--cr3', `0x${ROOT.toString(16)}`, '--paging', format.name];
+      const walk = cli([
+        'walk',
+        file,
+        `0x${(gva + 0x10n).toString(16)}`,
+        ...space,
+        ...(user ? ['--user'] : []),
+      ]);
+      assert.equal(walk.status, 0, walk.stderr + walk.stdout);
+      assert.match(
+        walk.stdout,
+        new RegExp(`^paging ${format.name}; cr3 0x100000 from --cr3; from --paging$`, 'm'),
+      );
+      assert.match(walk.stdout, /^gpa +0*10010 /m);
+      const list = json(cli(['pt', file, ...space, '--json']));
+      assert(Array.isArray(list));
+      assert.equal(list[0].gva, `0x${gva.toString(16)}`);
+      if (!user)
+        assert.match(
+          cli(['read', file, '-v', `0x${(gva + 0x10n).toString(16)}`, '10', ...space]).stdout,
+          /guest text/,
+        );
+    });
+  }
+
   it('C: registers that do not go together, or do not suffice, are one clear line', () => {
     const file = target('wrong', RISCV_SV39, 0x4000n, false);
     const refused = (args: readonly string[], message: RegExp): void => {
@@ -208,8 +252,8 @@ describe('the command, on tables of other architectures', () => {
     );
     refused(['--reg', 'eptp=0x1000'], /it says 1 levels/);
     refused(['--reg', 'nonsense=1'], /Cannot use register nonsense/);
-    const named = cli(['walk', file, '0x4010', '--cr3', String(ROOT), '--paging', 'riscv-sv39']);
-    assert.equal(named.status, 0, named.stderr);
+    const other = cli(['walk', file, '0x4010', '--cr3', String(ROOT), '--paging', 'riscv-sv39']);
+    assert.equal(other.status, 0, other.stderr);
     const bare = cli(['walk', file, '0x4010', '--reg', 'satp=0']);
     assert.match(bare.stdout, /paging off; satp 0x0 from --reg/);
   });

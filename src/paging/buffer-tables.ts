@@ -116,12 +116,21 @@ export class BufferTables implements TableOps<number> {
     return table;
   }
 
-  ownsTable(table: number): boolean {
-    return this.frames.owns(table);
-  }
-
   freeTable(table: number): void {
     this.frames.free(table);
+  }
+
+  /** @throws PagingError `invalid` for a table that was not allocated here */
+  retainTable(table: number): void {
+    this.frames.retain(table);
+  }
+
+  tableReferences(table: number): number {
+    return this.frames.references(table);
+  }
+
+  canWriteEntry(addr: number, size: 4 | 8): boolean {
+    return this.offsetOf(addr, size) !== undefined;
   }
 
   /** Bytes from the start of the buffer that tables were taken from: what has to be loaded into the guest. */

@@ -16,8 +16,17 @@ export interface EditRange {
   /**
    * Called before tables are given back, and, on architectures that want a leaf broken before another is made (AArch64),
    * while it is: invalidate these there, and the hardware never sees both. Without it, do so with the list that is returned.
+   * Where it throws, the tables are put back as they were and the error is passed on. What it had invalidated stays so, which
+   * costs nothing; what the hardware may have cached meanwhile of the new entries is to be invalidated as well, and the
+   * frames of new tables that it may have met are not given back.
    */
   readonly invalidate?: (what: readonly Invalidation[]) => void;
+  /**
+   * Change tables too that other entries lead to, of this address space or another one. Default false: such an edit is
+   * refused with `shared`, for what it changes is changed at all those addresses, and `invalidations` name only one of them.
+   * Taking away, as a whole, the entry that leads to a shared table changes this address space alone, and needs no leave.
+   */
+  readonly changeShared?: boolean;
 }
 
 /** A range as page numbers, both inclusive. */

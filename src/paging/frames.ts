@@ -1,18 +1,30 @@
 import { hex } from '../core/index.ts';
 import { PagingError } from './paging-error.ts';
 
-/** Where new tables come from: frames of 4 KiB or a power of two more, by guest-physical address. */
+/**
+ * Where new tables come from: frames of 4 KiB or a power of two more, by guest-physical address.
+ *
+ * Two entries may lead to one table, in one address space or in several, and then it must outlive the first of them. So a
+ * source counts: a frame is given out with one reference, and is free again when as many were taken back as were added.
+ */
 export interface FrameSource {
   /** `size` bytes (default 4 KiB) that are nobody else's, aligned to their size; `undefined` where there are none left. */
   alloc(size?: number): number | undefined;
-  /** Takes a frame back, of the size that it was given out with. */
-  free(gpa: number): void;
-  /** Whether a frame is one that was given out. Without it every frame is taken for one. */
-  owns?(gpa: number): boolean;
+  /** Takes one reference back, of a frame that was given out with this size; the last one frees it. */
+  free(gpa: number, size?: number): void;
+  /** Adds a reference. Without it tables cannot be shared. */
+  retain?(gpa: number): void;
+  /**
+   * How many references there are; 0 for a frame that was not given out. Without it that is the answer for all of them, and
+   * no table that was ever in use is given back: a frame that stays too long is lost, one that goes too early is a table
+   * that its next owner writes.
+   */
+  references?(gpa: number): number;
 }
 
 /**
- * Frames from a range of guest-physical addresses that was set aside for tables.
+ * Frames from a range of guest-physical addresses that was set aside for tables. Address spaces that share tables take
+ * them from one range, where the references are counted.
  *
  * @example
  * ```ts
@@ -25,6 +37,10 @@ export interface FrameSource {
  * assert.equal(frames.alloc(), undefined);
  * frames.free(0x1_0000);
  * assert.equal(frames.alloc(), 0x1_0000);
+ *
+ * frames.retain(0x1_0000); // a second entry leads to it
+ * frames.free(0x1_0000);
+ * assert.equal(frames.references(0x1_0000), 1);
  * ```
  */
 export class FrameRange implements FrameSource {
@@ -33,8 +49,8 @@ export class FrameRange implements FrameSource {
   private next: number;
   /** Frames of 4 KiB below `next` that are free. */
   private readonly returned: Set<number> = new Set();
-  /** Sizes of what is given out, by address. */
-  private readonly given: Map<number, number> = new Map();
+  /** What is given out, by address. */
+  private readonly given: Map<number, Given> = new Map();
 
   /** @throws PagingError `invalid` where the range is not whole pages below 2^52 */
   constructor(gpa: number, length: number) {
@@ -59,19 +75,29 @@ export class FrameRange implements FrameSource {
       );
     }
     const frame = this.fromReturned(size) ?? this.fromRest(size);
-    if (frame !== undefined) this.given.set(frame, size);
+    if (frame !== undefined) this.given.set(frame, { size, references: 1 });
     return frame;
   }
 
   /** @throws PagingError `invalid` for a frame that is not given out */
   free(gpa: number): void {
-    const size = this.given.get(gpa);
-    if (size === undefined)
-      throw new PagingError('invalid', `Cannot take back frame ${hex(gpa)}: it is not given out`);
+    const given = this.givenAt(gpa, 'take back');
+    given.references--;
+    if (given.references > 0) return;
     this.given.delete(gpa);
-    for (let frame = gpa; frame < gpa + size; frame += 4096) this.returned.add(frame);
+    for (let frame = gpa; frame < gpa + given.size; frame += 4096) this.returned.add(frame);
   }
 
+  /** @throws PagingError `invalid` for a frame that is not given out */
+  retain(gpa: number): void {
+    this.givenAt(gpa, 'retain').references++;
+  }
+
+  references(gpa: number): number {
+    return this.given.get(gpa)?.references ?? 0;
+  }
+
+  /** Whether a frame is given out. */
   owns(gpa: number): boolean {
     return this.given.has(gpa);
   }
@@ -79,6 +105,13 @@ export class FrameRange implements FrameSource {
   /** Bytes from the start of the range up to the end of the last frame that was ever given out. */
   get used(): number {
     return this.next - this.gpa;
+  }
+
+  private givenAt(gpa: number, what: string): Given {
+    const given = this.given.get(gpa);
+    if (given === undefined)
+      throw new PagingError('invalid', `Cannot ${what} frame ${hex(gpa)}: it is not given out`);
+    return given;
   }
 
   private fromReturned(size: number): number | undefined {
@@ -99,4 +132,10 @@ export class FrameRange implements FrameSource {
     this.next = frame + size;
     return frame;
   }
+}
+
+/** A frame that is given out. */
+interface Given {
+  readonly size: number;
+  references: number;
 }

@@ -110,19 +110,54 @@ export class GuestTables implements TableOps<number> {
     else this.memory.writeU32(addr, Number(entry));
   }
 
-  /** @throws PagingError `invalid` where no frames were given */
+  canWriteEntry(addr: number, size: 4 | 8): boolean {
+    return this.memory.checkRange(addr, size, 'write');
+  }
+
+  /**
+   * @throws PagingError `invalid` where no frames were given; `table-unwritable` where the frame that comes next is not in
+   * memory that can be written: it goes back
+   */
   allocTable(size = 4096): number | undefined {
-    const frame = this.source().alloc(size);
-    if (frame !== undefined) this.memory.fillAt(frame, 0, size);
+    const frames = this.source();
+    const frame = frames.alloc(size);
+    if (frame === undefined) return undefined;
+    try {
+      this.memory.fillAt(frame, 0, size);
+    } catch (cause) {
+      frames.free(frame, size);
+      checkNotThere(cause);
+      throw new PagingError(
+        'table-unwritable',
+        `Cannot take frame ${hex(frame)} for a table: ${hex(size)} bytes there cannot be written`,
+        { cause },
+      );
+    }
     return frame;
   }
 
-  ownsTable(table: number): boolean {
-    return this.frames?.owns?.(table) ?? true;
+  /** @throws PagingError `invalid` where no frames were given, or for one that is not given out */
+  freeTable(table: number, size = 4096): void {
+    this.source().free(table, size);
   }
 
-  freeTable(table: number): void {
-    this.source().free(table);
+  /**
+   * Tells of a reference that this library did not make: an entry that somebody wrote, or another root register.
+   *
+   * @throws PagingError `invalid` where the frames do not count references, or for one that is not given out
+   */
+  retainTable(table: number): void {
+    const frames = this.source();
+    if (frames.retain === undefined)
+      throw new PagingError(
+        'invalid',
+        `Cannot retain table ${hex(table)}: its FrameSource has no retain(), wanted one that counts`,
+      );
+    frames.retain(table);
+  }
+
+  tableReferences(table: number): number {
+    return this.frames?.references?.(table) ?? 0;
   }
 
   private source(): FrameSource {

@@ -15,4 +15,9 @@ export interface Invalidation {
   readonly why: 'removed' | 'changed' | 'widened' | 'resized' | 'added';
   /** A table on the way was replaced: what is cached of tables has to go as well, and not only of leaves. */
   readonly tables: boolean;
+  /**
+   * The table that was changed is one that other entries lead to ({@link EditRange.changeShared}): the same goes for the
+   * addresses there, in each address space that shares it.
+   */
+  readonly shared?: true;
 }

@@ -33,6 +33,8 @@ export interface MapRequest extends ExecuteRequest {
   readonly dirty?: boolean;
   /** The largest page to use, in bytes. Default: the largest that the format has. */
   readonly maxPageSize?: number;
+  /** As in {@link EditRange.changeShared}. */
+  readonly changeShared?: boolean;
 }
 
 /** What a request wanted, as the beginning of a message. */

@@ -4,12 +4,13 @@ import { compileFormat } from './compile-format.ts';
 import type { CompiledFormat } from './compiled-format.ts';
 import type { PageSpan } from './edit-range.ts';
 import type { LeafAttributes } from './entry-codec.ts';
+import type { EntrySlot } from './entry-slot.ts';
 import type { PagingFormat } from './format.ts';
 import type { Invalidation } from './invalidation.ts';
 import type { Level } from './level.ts';
 import { checkRequest, type MapRequest, rightsCode, subject } from './map-request.ts';
 import { PagingError } from './paging-error.ts';
-import { type EntrySlot, TableEditor } from './table-editor.ts';
+import { TableEditor } from './table-editor.ts';
 import type { TableOps } from './table-ops.ts';
 import { LEAF, NOT_PRESENT, SPECIAL_LEAF, TABLE } from './verdict.ts';
 
@@ -28,8 +29,8 @@ export interface MapResult {
 /**
  * Allocates an empty root table and makes it the current one.
  *
- * @throws PagingError `no-frames`; `invalid` where the frame is too high for the root register (above 4 GiB for PAE
- * and 32-bit x86)
+ * @throws PagingError `no-frames`; `table-unwritable` where the frame is not in memory; `invalid` where it is too high for
+ * the root register (above 4 GiB for PAE and 32-bit x86)
  *
  * @example
  * ```ts
@@ -44,17 +45,21 @@ export interface MapResult {
 export function createRoot<TableAddr>(tables: TableOps<TableAddr>, format: PagingFormat): TableAddr {
   const top = format.levels[0];
   const bytes = top === undefined ? 0 : 2 ** top.indexBits * format.entrySize;
-  const root = tables.allocTable(Math.max(bytes, 4096));
+  const size = Math.max(bytes, 4096);
+  const root = tables.allocTable(size);
   if (root === undefined) throw new PagingError('no-frames', 'Cannot create a root table: no frame is left');
-  const gpa = tables.toPhys(root);
-  if ((BigInt(gpa) & ~fromHalves(format.root.lo, format.root.hi)) !== 0n) {
-    tables.freeTable(root);
-    throw new PagingError(
-      'invalid',
-      `Cannot create a root table at ${hex(gpa)}: the root of ${format.title} cannot be there`,
-    );
+  try {
+    const gpa = tables.toPhys(root);
+    if ((BigInt(gpa) & ~fromHalves(format.root.lo, format.root.hi)) !== 0n)
+      throw new PagingError(
+        'invalid',
+        `Cannot create a root table at ${hex(gpa)}: the root of ${format.title} cannot be there`,
+      );
+    tables.updateRoot(root);
+  } catch (error) {
+    tables.freeTable(root, size);
+    throw error;
   }
-  tables.updateRoot(root);
   return root;
 }
 
@@ -72,6 +77,8 @@ export function createRoot<TableAddr>(tables: TableOps<TableAddr>, format: Pagin
  * - `restricted`: an existing table entry above the range does not allow what is asked
  * - `malformed`: an existing table entry has reserved bits set
  * - `table-unreadable`: an existing table cannot be read
+ * - `table-unwritable`: an existing table, or the frame for a new one, cannot be written
+ * - `shared`: other entries lead to a table that would be changed: see {@link MapRequest.changeShared}
  * - `no-frames`: there are not enough frames for the tables
  *
  * @example
@@ -96,14 +103,14 @@ export function createRoot<TableAddr>(tables: TableOps<TableAddr>, format: Pagin
 export function map<TableAddr>(tables: TableOps<TableAddr>, request: MapRequest): MapResult {
   const compiled = compileFormat(request.format, request.controls);
   const span = checkRequest(compiled, request);
-  const editor = new TableEditor(tables, compiled, subject(request));
+  const editor = new TableEditor(tables, compiled, subject(request), request);
   const mapping = new Mapping(editor, compiled, request, span);
   const {
     tables: created,
-    invalidations,
-    reloadRoot,
-  } = editor.run(() => mapping.fill(compiled.top, tables.rootTable(), 0), undefined);
-  return { leaves: mapping.leaves, tables: created, invalidations, reloadRoot };
+    freed: _,
+    ...outcome
+  } = editor.run((root) => mapping.fill(compiled.top, root, 0), undefined);
+  return { leaves: mapping.leaves, tables: created, ...outcome };
 }
 
 /** One call of {@link map}. */

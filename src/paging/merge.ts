@@ -3,9 +3,10 @@ import { compileFormat } from './compile-format.ts';
 import type { CompiledFormat } from './compiled-format.ts';
 import { checkRange, type EditRange, type PageSpan } from './edit-range.ts';
 import { decodeLeaf, type LeafAttributes, leafAddress, residue } from './entry-codec.ts';
+import type { EntrySlot } from './entry-slot.ts';
 import type { Invalidation } from './invalidation.ts';
 import type { Level } from './level.ts';
-import { type EntrySlot, TableEditor } from './table-editor.ts';
+import { TableEditor } from './table-editor.ts';
 import type { TableOps } from './table-ops.ts';
 import { LEAF, TABLE } from './verdict.ts';
 
@@ -29,7 +30,7 @@ interface Union {
 
 /**
  * Puts large pages in the place of tables whose leaves map one aligned range with the same rights and attributes: the
- * reverse of what `unmap` and `protect` do to large pages. Only tables that lie within the range are looked at. A large page
+ * reverse of what `unmap` and `protect` do to large pages. Only tables that lie within the range are looked at, and those that other entries lead to stay. A large page
  * is accessed, or dirty, where any of its parts was.
  *
  * All or nothing: where anything stands in the way the tables are as they were.
@@ -37,6 +38,7 @@ interface Union {
  * @throws PagingError
  * - `invalid`, `misaligned`, `not-canonical`: the range is none of this format
  * - `table-unreadable`: an existing table cannot be read
+ * - `table-unwritable`: an existing table cannot be written
  *
  * @example
  * ```ts
@@ -57,10 +59,10 @@ export function merge<TableAddr>(tables: TableOps<TableAddr>, range: EditRange):
   const compiled = compileFormat(range.format, range.controls);
   const subject = `Cannot merge ${hex(range.length)} bytes at ${hex(range.gva)}`;
   const span = checkRange(compiled, range, subject);
-  const editor = new TableEditor(tables, compiled, subject);
+  const editor = new TableEditor(tables, compiled, subject, range);
   const merging = new Merging(editor, compiled, span);
   const { tables: _, ...outcome } = editor.run(
-    () => merging.descend(compiled.top, tables.rootTable(), 0),
+    (root) => merging.descend(compiled.top, root, 0),
     range.invalidate,
   );
   return { merged: merging.merged, ...outcome };
@@ -89,7 +91,7 @@ class Merging<TableAddr> {
       const below = editor.below(slot);
       this.descend(level.next, below, slot.base);
       const whole = slot.base >= first && slot.base + level.tableSpan - 1 <= last;
-      if (whole && level.hasLeaves) this.join(slot, below);
+      if (whole && level.hasLeaves && editor.mayReplace(slot, below)) this.join(slot, below);
     }
   }
 
@@ -99,9 +101,9 @@ class Merging<TableAddr> {
     const union = this.unionOf(slot, table);
     if (union === undefined) return;
     const entry = editor.encode(slot.level, union.gpa, union.attributes, slot.base, union.rest);
-    editor.write(slot, entry, this.compiled.format.breakBeforeMake === true);
+    editor.write(slot, entry, { broken: this.compiled.format.breakBeforeMake === true });
     editor.invalidate(slot, 'resized', true);
-    editor.release(table);
+    editor.release(slot);
     this.merged++;
   }
 

@@ -5,6 +5,8 @@ export type PagingErrorCode =
   | 'not-canonical'
   | 'page-fault'
   | 'table-unreadable'
+  | 'table-unwritable'
+  | 'shared'
   | 'second-stage'
   | 'contended'
   | 'taken'

@@ -3,11 +3,12 @@ import { compileFormat } from './compile-format.ts';
 import type { CompiledFormat } from './compiled-format.ts';
 import { checkRange, type EditRange, type PageSpan } from './edit-range.ts';
 import { decodeLeaf, type LeafAttributes, leafAddress, otherGrants, residue } from './entry-codec.ts';
+import type { EntrySlot } from './entry-slot.ts';
 import { checkExecute, type ExecuteRequest, executeChange, type RightsChange } from './execute-rights.ts';
 import type { Invalidation } from './invalidation.ts';
 import type { Level } from './level.ts';
 import { RIGHT_BITS, type RightName, USER } from './rights.ts';
-import { type EntrySlot, TableEditor } from './table-editor.ts';
+import { TableEditor } from './table-editor.ts';
 import type { TableOps } from './table-ops.ts';
 import { LEAF, NOT_PRESENT, TABLE } from './verdict.ts';
 
@@ -52,6 +53,8 @@ export interface ProtectResult {
  * - `restricted`: a table entry above the range does not allow what is asked
  * - `malformed`: an existing table entry has reserved bits set, or is one of those of a larger page (RISC-V's Svnapot)
  * - `table-unreadable`: an existing table cannot be read
+ * - `table-unwritable`: an existing table, or the frame for a new one, cannot be written
+ * - `shared`: other entries lead to a table that would be changed: see {@link EditRange.changeShared}
  * - `no-frames`: there are not enough frames to split a page
  *
  * @example
@@ -72,10 +75,10 @@ export function protect<TableAddr>(tables: TableOps<TableAddr>, request: Protect
   const compiled = compileFormat(request.format, request.controls);
   const subject = `Cannot protect ${hex(request.length)} bytes at ${hex(request.gva)}`;
   const span = checkRange(compiled, request, subject);
-  const editor = new TableEditor(tables, compiled, subject);
+  const editor = new TableEditor(tables, compiled, subject, request);
   const protection = new Protection(editor, compiled, request, span);
   const { freed: _, ...outcome } = editor.run(
-    () => protection.change(compiled.top, tables.rootTable(), true, 0, -1, 0),
+    (root) => protection.change(compiled.top, root, true, 0, -1, 0),
     request.invalidate,
   );
   return { leaves: protection.leaves, ...outcome };
@@ -188,7 +191,7 @@ class Protection<TableAddr> {
       after.accessed >= before.accessed &&
       after.dirty >= before.dirty &&
       (before.rights & ~rights) === 0;
-    editor.write(slot, entry, otherKind && compiled.format.breakBeforeMake === true);
+    editor.write(slot, entry, { broken: otherKind && compiled.format.breakBeforeMake === true });
     if (slot.exists) editor.invalidate(slot, wider ? 'widened' : 'changed', false);
   }
 }

@@ -9,25 +9,16 @@ import {
   leafAddress,
   residue,
 } from './entry-codec.ts';
+import { entryOf, halvesOf } from './entry-halves.ts';
+import type { EntrySlot } from './entry-slot.ts';
+import { EntryWrites, Unwritten, type WriteKind } from './entry-writes.ts';
 import type { Invalidation } from './invalidation.ts';
 import type { Level } from './level.ts';
 import { PagingError, type PagingErrorCode } from './paging-error.ts';
 import type { TableOps } from './table-ops.ts';
-import { LEAF, NOT_PRESENT, SPECIAL_LEAF } from './verdict.ts';
+import { type PlacedTable, TableReferences } from './table-references.ts';
+import { LEAF, NOT_PRESENT, SPECIAL_LEAF, TABLE } from './verdict.ts';
 import { addressOf } from './virtual-range.ts';
-
-/** An entry of a table, and what it says. */
-export interface EntrySlot<TableAddr> {
-  readonly level: Level;
-  readonly address: TableAddr;
-  /** Whether its table was there before; else nothing points to it yet. */
-  readonly exists: boolean;
-  /** Page number of the first address that it covers. */
-  readonly base: number;
-  readonly lo: number;
-  readonly hi: number;
-  readonly verdict: number;
-}
 
 /** What an edit came to. */
 export interface EditOutcome {
@@ -35,6 +26,12 @@ export interface EditOutcome {
   readonly freed: number;
   readonly invalidations: readonly Invalidation[];
   readonly reloadRoot: boolean;
+}
+
+/** What an edit may do, of what is refused otherwise. */
+export interface EditOptions {
+  /** Change tables that other entries lead to as well. */
+  readonly changeShared?: boolean | undefined;
 }
 
 /**
@@ -45,23 +42,30 @@ export interface EditOutcome {
 export class TableEditor<TableAddr> {
   readonly compiled: CompiledFormat;
   readonly tables: TableOps<TableAddr>;
+  readonly references: TableReferences<TableAddr>;
   /** Cannot map 4096 bytes at ...: how messages begin. */
   private readonly subject: string;
+  private readonly changeShared: boolean;
   private readonly created: TableAddr[] = [];
-  private readonly released: TableAddr[] = [];
-  private readonly writes: Map<
-    number,
-    { readonly address: TableAddr; readonly entry: bigint; broken: boolean }
-  > = new Map();
+  private readonly retained: TableAddr[] = [];
+  private readonly writes: EntryWrites<TableAddr>;
   private readonly invalidations: Invalidation[] = [];
   private reloadRoot = false;
   /** What a leaf gets that was not there before. */
   private readonly freshLeaf: bigint;
 
-  constructor(tables: TableOps<TableAddr>, compiled: CompiledFormat, subject: string) {
+  constructor(
+    tables: TableOps<TableAddr>,
+    compiled: CompiledFormat,
+    subject: string,
+    { changeShared = false }: EditOptions = {},
+  ) {
     this.tables = tables;
     this.compiled = compiled;
     this.subject = subject;
+    this.changeShared = changeShared;
+    this.writes = new EntryWrites(tables, compiled.format.entrySize);
+    this.references = new TableReferences(tables, (table) => this.tablesBelow(table));
     const { lo, hi } = compiled.format.freshLeaf ?? NONE;
     this.freshLeaf = entryOf(lo, hi);
   }
@@ -69,35 +73,43 @@ export class TableEditor<TableAddr> {
   /**
    * Runs an edit and then writes what it decided.
    *
+   * @param edit - is given the root table
    * @param invalidate - is told what to invalidate while the entries that must be broken first are, and before tables are
    * given back
    */
-  run(edit: () => void, invalidate: ((what: readonly Invalidation[]) => void) | undefined): EditOutcome {
+  run(
+    edit: (root: TableAddr) => void,
+    invalidate: ((what: readonly Invalidation[]) => void) | undefined,
+  ): EditOutcome {
     try {
-      edit();
+      const root = this.tables.rootTable();
+      this.references.enterRoot(this.compiled.top, root);
+      edit(root);
+      const slot = this.writes.unwritable();
+      if (slot !== undefined) throw this.unwritable(slot);
     } catch (error) {
-      for (const table of this.created) this.tables.freeTable(table);
+      this.giveUp();
       throw error;
     }
-    const { entrySize } = this.compiled.format;
-    for (const { address, broken } of this.writes.values())
-      if (broken) this.tables.writeEntry(address, 0n, entrySize);
-    const breaks = [...this.writes.values()].some(({ broken }) => broken);
-    if (breaks) invalidate?.(this.invalidations);
-    for (const { address, entry } of this.writes.values()) this.tables.writeEntry(address, entry, entrySize);
-    if (!breaks && this.invalidations.length > 0) invalidate?.(this.invalidations);
-    let freed = 0;
-    for (const table of this.released) {
-      if (this.tables.ownsTable?.(table) === false) continue;
-      this.tables.freeTable(table);
-      freed++;
+    try {
+      this.writes.commit(this.invalidations.length > 0 ? () => invalidate?.(this.invalidations) : undefined);
+    } catch (error) {
+      // Frames that the hardware may still take for tables are lost sooner than given to somebody else.
+      if (!this.writes.exposedTables) this.giveUp();
+      throw error instanceof Unwritten ? this.unwritable(error.slot, error.cause) : error;
     }
     return {
       tables: this.created.length,
-      freed,
+      freed: this.references.commit(this.compiled.format.tableSize),
       invalidations: this.invalidations,
       reloadRoot: this.reloadRoot,
     };
+  }
+
+  /** Gives back what was taken for an edit that is not to be. */
+  private giveUp(): void {
+    for (const table of [...this.created, ...this.retained])
+      this.tables.freeTable(table, this.compiled.format.tableSize);
   }
 
   /** Index of the first entry of a table that covers some of the pages from `first` on. */
@@ -129,42 +141,62 @@ export class TableEditor<TableAddr> {
     const address = this.tables.entryAddr(table, index * entrySize);
     const at = base + index * level.tableSpan;
     const gpa = this.tables.toPhys(address);
-    const entry = this.writes.get(gpa)?.entry ?? this.tables.readEntry(address, entrySize);
+    const entry = this.writes.get(gpa) ?? this.tables.readEntry(address, entrySize);
     if (entry === undefined) throw this.error('table-unreadable', 'it cannot be read', at, level, gpa);
     const lo = Number(entry & 0xffff_ffffn) | 0;
     const hi = Number(entry >> 32n) | 0;
-    return { level, address, exists, base: at, lo, hi, verdict: level.judge(lo, hi) };
+    const shared = this.references.isShared(table);
+    return { level, address, exists, shared, base: at, lo, hi, verdict: level.judge(lo, hi) };
   }
 
   /** An entry of a table that nothing points to yet, and that nothing was written to. */
   emptySlot(level: Level, table: TableAddr, base: number, index: number): EntrySlot<TableAddr> {
     const address = this.tables.entryAddr(table, index * this.compiled.format.entrySize);
     const at = base + index * level.tableSpan;
-    return { level, address, exists: false, base: at, lo: 0, hi: 0, verdict: NOT_PRESENT };
+    return { level, address, exists: false, shared: false, base: at, lo: 0, hi: 0, verdict: NOT_PRESENT };
   }
 
-  /** The table that an entry points to. */
-  below({ lo, hi }: EntrySlot<TableAddr>): TableAddr {
+  /** The table that an entry points to, which is only looked at. */
+  target({ lo, hi }: EntrySlot<TableAddr>): TableAddr {
     const { tableAddress } = this.compiled;
     return this.tables.fromPhys(physical(tableAddress.addressLo(lo), tableAddress.addressHi(lo, hi)));
   }
 
+  /** The table that an entry points to, to go into it. */
+  below(slot: EntrySlot<TableAddr>): TableAddr {
+    const table = this.target(slot);
+    if (slot.exists && !this.references.enter(this.placed(slot, table), slot.shared))
+      throw this.entryError(
+        'malformed',
+        'its table is given back, for another entry led to it as well',
+        slot,
+      );
+    return table;
+  }
+
   /** Sets an entry: at once in a table that nothing points to, else at the end. */
-  write(slot: EntrySlot<TableAddr>, entry: bigint, broken = false): void {
-    const { address, exists } = slot;
+  write(slot: EntrySlot<TableAddr>, entry: bigint, kind: WriteKind = {}): void {
+    const { address, exists, shared } = slot;
     if (!exists) {
       this.tables.writeEntry(address, entry, this.compiled.format.entrySize);
       return;
     }
-    const gpa = this.tables.toPhys(address);
-    const first = this.writes.get(gpa)?.broken === true;
-    this.writes.set(gpa, { address, entry, broken: broken || first });
+    if (shared && !this.changeShared)
+      throw this.entryError('shared', 'other entries lead to its table as well, wanted changeShared', slot);
+    this.writes.set(slot, entry, kind);
     if (slot.level.format.loadedWithRoot === true) this.reloadRoot = true;
+  }
+
+  /** Makes an entry that points to a table nothing, and takes the table's reference away. */
+  unlink(slot: EntrySlot<TableAddr>): void {
+    this.write(slot, 0n);
+    this.invalidate(slot, 'removed', true);
+    this.release(slot);
   }
 
   /** Notes that what the hardware may have cached of an entry has to go. */
   invalidate(slot: EntrySlot<TableAddr>, why: Invalidation['why'], tables: boolean): void {
-    const { level, base } = slot;
+    const { level, base, shared } = slot;
     const gva = addressOf(this.compiled.format, base);
     const size = level.tableSpan * 4096;
     const last = this.invalidations.at(-1);
@@ -172,12 +204,13 @@ export class TableEditor<TableAddr> {
       last !== undefined &&
       last.why === why &&
       last.tables === tables &&
+      (last.shared ?? false) === shared &&
       last.pageSize === size &&
       last.gva + BigInt(last.size) === gva
     ) {
       this.invalidations[this.invalidations.length - 1] = { ...last, size: last.size + size };
     } else {
-      this.invalidations.push({ gva, size, pageSize: size, why, tables });
+      this.invalidations.push({ gva, size, pageSize: size, why, tables, ...(shared && { shared }) });
     }
   }
 
@@ -190,7 +223,7 @@ export class TableEditor<TableAddr> {
     }
     this.created.push(table);
     const gpa = this.tables.toPhys(table);
-    const [gpaLo, gpaHi] = halves(gpa);
+    const [gpaLo, gpaHi] = halvesOf(gpa);
     const lo = tableAddress.entryLo(gpaLo, gpaHi);
     const hi = tableAddress.entryHi(gpaHi);
     const kept = physical(tableAddress.addressLo(lo), tableAddress.addressHi(lo, hi));
@@ -200,19 +233,35 @@ export class TableEditor<TableAddr> {
     return table;
   }
 
-  /** Makes an entry point to a table through which everything is allowed. */
+  /** Makes an entry point to a new table through which everything is allowed. */
   link(slot: EntrySlot<TableAddr>, table: TableAddr, broken = false): void {
     const { newTable } = slot.level.format;
     const { tableAddress } = this.compiled;
-    const [gpaLo, gpaHi] = halves(this.tables.toPhys(table));
+    const [gpaLo, gpaHi] = halvesOf(this.tables.toPhys(table));
     const lo = newTable.lo | tableAddress.entryLo(gpaLo, gpaHi);
     const hi = newTable.hi | tableAddress.entryHi(gpaHi);
-    this.write(slot, entryOf(lo, hi), broken);
+    this.write(slot, entryOf(lo, hi), { broken, links: true });
   }
 
-  /** Gives a table back once nothing leads to it. */
-  release(table: TableAddr): void {
-    this.released.push(table);
+  /** Whether something else may take the place of a table, for this address space alone. */
+  mayReplace(slot: EntrySlot<TableAddr>, table: TableAddr): boolean {
+    return (!slot.shared || this.changeShared) && !this.references.hasOthers(table);
+  }
+
+  /** Takes away the reference of an entry that led to a table. */
+  release(slot: EntrySlot<TableAddr>): void {
+    this.references.drop(this.placed(slot, this.target(slot)));
+  }
+
+  private placed({ level, base }: EntrySlot<TableAddr>, table: TableAddr): PlacedTable<TableAddr> {
+    return { level: level.next, table, base };
+  }
+
+  private *tablesBelow({ level, table, base }: PlacedTable<TableAddr>): Generator<PlacedTable<TableAddr>> {
+    for (let index = 0; index < 2 ** level.format.indexBits; index++) {
+      const slot = this.slot(level, table, true, base, index);
+      if (slot.verdict === TABLE) yield this.placed(slot, this.target(slot));
+    }
   }
 
   /** A leaf, checked by reading it back: an address that the format has no bits for does not survive. */
@@ -223,7 +272,7 @@ export class TableEditor<TableAddr> {
     base: number,
     rest: bigint = this.freshLeaf,
   ): bigint {
-    const [gpaLo, gpaHi] = halves(gpa);
+    const [gpaLo, gpaHi] = halvesOf(gpa);
     const { lo, hi } = encodeLeaf(level, gpaLo, gpaHi, attributes);
     if (level.judge(lo, hi) !== LEAF || leafAddress(level, lo, hi) !== gpa)
       throw this.noLeaf(level, gpa, base);
@@ -295,12 +344,25 @@ export class TableEditor<TableAddr> {
   }
 
   /** The error for an entry that is neither a table nor a leaf that could be changed. */
-  unusable({ level, address, base, verdict }: EntrySlot<TableAddr>): PagingError {
+  unusable(slot: EntrySlot<TableAddr>): PagingError {
     const why =
-      verdict === SPECIAL_LEAF
+      slot.verdict === SPECIAL_LEAF
         ? 'it is one of the entries of a larger page, which are not taken apart'
         : 'it has reserved bits set';
-    return this.error('malformed', why, base, level, this.tables.toPhys(address));
+    return this.entryError('malformed', why, slot);
+  }
+
+  private unwritable(slot: EntrySlot<TableAddr>, cause?: unknown): PagingError {
+    return this.entryError('table-unwritable', 'it cannot be written', slot, cause);
+  }
+
+  private entryError(
+    code: PagingErrorCode,
+    why: string,
+    { level, address, base }: EntrySlot<TableAddr>,
+    cause?: unknown,
+  ): PagingError {
+    return this.error(code, why, base, level, this.tables.toPhys(address), cause);
   }
 
   private noLeaf(level: Level, gpa: number, page: number): PagingError {
@@ -308,26 +370,18 @@ export class TableEditor<TableAddr> {
     return this.error('invalid', why, page, level);
   }
 
-  error(code: PagingErrorCode, why: string, page: number, level?: Level, entryAddress?: number): PagingError {
+  error(
+    code: PagingErrorCode,
+    why: string,
+    page: number,
+    level?: Level,
+    entryAddress?: number,
+    cause?: unknown,
+  ): PagingError {
     const gva = addressOf(this.compiled.format, page);
     const entry =
       entryAddress === undefined ? '' : `${level?.format.entry ?? 'entry'} at ${hex(entryAddress)}: `;
-    const facts = { gva, level: level?.format.level, entryAddress };
+    const facts = { gva, level: level?.format.level, entryAddress, cause };
     return new PagingError(code, `${this.subject}, stopped at ${hex(gva)}: ${entry}${why}`, facts);
   }
-}
-
-const whole = new BigUint64Array(1);
-const wholeHalves = new Int32Array(whole.buffer);
-
-/** An entry from its halves: through memory, at a small part of what arithmetic on bigints costs. */
-function entryOf(lo: number, hi: number): bigint {
-  wholeHalves[0] = lo;
-  wholeHalves[1] = hi;
-  return whole[0] as bigint;
-}
-
-/** A physical address as two 32-bit halves. */
-function halves(gpa: number): [number, number] {
-  return [(gpa % 0x1_0000_0000) | 0, Math.floor(gpa / 0x1_0000_0000)];
 }

@@ -54,7 +54,7 @@ export interface TableReadOps<TableAddr> {
 }
 
 /**
- * Both sides: what {@link map}, {@link unmap}, {@link protect} and {@link merge} work on. Nobody else may write the tables while it works.
+ * Both sides: what {@link map}, {@link unmap}, {@link protect}, {@link merge} and {@link shareTables} work on. Nobody else may write the tables while it works.
  *
  * @example
  * ```ts
@@ -70,20 +70,31 @@ export interface TableReadOps<TableAddr> {
  * ```
  */
 export interface TableOps<TableAddr> extends TableReadOps<TableAddr> {
-  /** Stores an entry as one write of `size` bytes. */
+  /** Stores an entry as one write of `size` bytes; throws where it cannot, with the entry as it was. */
   writeEntry(addr: TableAddr, entry: bigint, size: 4 | 8): void;
   /**
    * A zeroed table of `size` bytes, aligned to its size; `undefined` where there is none left. The size is 4 KiB but for
    * AArch64's larger granules and the roots of RISC-V's guest stages.
    */
   allocTable(size: number): TableAddr | undefined;
-  /** Takes back a table that {@link TableOps.allocTable} gave and nothing points to. */
-  freeTable(table: TableAddr): void;
   /**
-   * Whether a table is one that {@link TableOps.allocTable} gave. Without it every table is taken for one. Tables that are
-   * not are left alone when they are no longer needed.
+   * Takes back one reference to a table of `size` bytes that {@link TableOps.allocTable} gave; the last one frees it. A table
+   * has one reference when it is allocated, and then as many as entries and root registers lead to it.
    */
-  ownsTable?(table: TableAddr): boolean;
+  freeTable(table: TableAddr, size: number): void;
+  /** Adds a reference: another entry or root register leads to the table. Without it tables cannot be shared. */
+  retainTable?(table: TableAddr): void;
+  /**
+   * How many references a table has; 0 where it did not come from {@link TableOps.allocTable}. Without it that is the answer
+   * for all tables. Those without references are left as they are when they are no longer needed; where a table can have no
+   * second reference, `1` is a good answer for each that was allocated.
+   */
+  tableReferences?(table: TableAddr): number;
+  /**
+   * False where it is known that an entry cannot be written, so that an edit is refused before its first write. Without it,
+   * `writeEntry` throws and what was written before is undone.
+   */
+  canWriteEntry?(addr: TableAddr, size: 4 | 8): boolean;
   /** Makes another table the root. */
   updateRoot(root: TableAddr): void;
 }

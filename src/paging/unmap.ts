@@ -1,11 +1,12 @@
 import { hex } from '../core/index.ts';
 import { compileFormat } from './compile-format.ts';
 import { checkRange, type EditRange, type PageSpan } from './edit-range.ts';
+import type { EntrySlot } from './entry-slot.ts';
 import type { Invalidation } from './invalidation.ts';
 import type { Level } from './level.ts';
-import { type EntrySlot, TableEditor } from './table-editor.ts';
+import { TableEditor } from './table-editor.ts';
 import type { TableOps } from './table-ops.ts';
-import { LEAF, NOT_PRESENT, TABLE } from './verdict.ts';
+import { LEAF, NOT_PRESENT, SPECIAL_LEAF, TABLE } from './verdict.ts';
 
 /** What {@link unmap} did. */
 export interface UnmapResult {
@@ -23,7 +24,12 @@ export interface UnmapResult {
 
 /**
  * Unmaps a range of virtual addresses. What is not mapped stays so; a large page that the range cuts is split, and its rest
- * stays mapped; tables that become empty are given back, but for the root.
+ * stays mapped.
+ *
+ * A table below which the range covers everything is cut off at its entry and not written: others may lead to it, and see it
+ * as it was ({@link shareTables}). It is given back with its last reference, and so are the tables below it and those that
+ * become empty. An entry that somebody wrote by hand is no reference until that is told ({@link TableOps.retainTable}); but
+ * the root and whatever else the edit came by stay in any case.
  *
  * All or nothing: where anything stands in the way the tables are as they were.
  *
@@ -31,6 +37,8 @@ export interface UnmapResult {
  * - `invalid`, `misaligned`, `not-canonical`: the range is none of this format
  * - `malformed`: an existing table entry has reserved bits set, or is one of those of a larger page (RISC-V's Svnapot)
  * - `table-unreadable`: an existing table cannot be read
+ * - `table-unwritable`: an existing table, or the frame for a new one, cannot be written
+ * - `shared`: other entries lead to a table that would be changed: see {@link EditRange.changeShared}
  * - `no-frames`: there are not enough frames to split a page
  *
  * @example
@@ -53,12 +61,9 @@ export function unmap<TableAddr>(tables: TableOps<TableAddr>, range: EditRange):
   const compiled = compileFormat(range.format, range.controls);
   const subject = `Cannot unmap ${hex(range.length)} bytes at ${hex(range.gva)}`;
   const span = checkRange(compiled, range, subject);
-  const editor = new TableEditor(tables, compiled, subject);
+  const editor = new TableEditor(tables, compiled, subject, range);
   const unmapping = new Unmapping(editor, span);
-  const outcome = editor.run(
-    () => unmapping.clear(compiled.top, tables.rootTable(), true, 0),
-    range.invalidate,
-  );
+  const outcome = editor.run((root) => unmapping.clear(compiled.top, root, true, 0), range.invalidate);
   return { unmapped: unmapping.pages * 4096, ...outcome };
 }
 
@@ -88,12 +93,15 @@ class Unmapping<TableAddr> {
       case NOT_PRESENT:
         return;
       case TABLE: {
+        if (whole) {
+          this.count(level.next, editor.target(slot), base);
+          editor.unlink(slot);
+          return;
+        }
         const below = editor.below(slot);
         this.clear(level.next, below, exists, base);
-        if (!exists || !editor.isEmpty(level.next, below, base)) return;
-        editor.write(slot, 0n);
-        editor.invalidate(slot, 'removed', true);
-        editor.release(below);
+        if (exists && editor.references.isLast(below) && editor.isEmpty(level.next, below, base))
+          editor.unlink(slot);
         return;
       }
       case LEAF:
@@ -107,6 +115,18 @@ class Unmapping<TableAddr> {
         return;
       default:
         throw editor.unusable(slot);
+    }
+  }
+
+  /** Counts what is mapped below an entry that goes as a whole. The table stays as it is: others may lead to it. */
+  private count(level: Level, table: TableAddr, base: number): void {
+    const { editor } = this;
+    for (const slot of editor.slots(level, table, true, base, base, Number.POSITIVE_INFINITY)) {
+      if (slot.verdict === NOT_PRESENT) continue;
+      if (slot.verdict === TABLE) this.count(level.next, editor.target(slot), slot.base);
+      else if (slot.verdict === LEAF || slot.verdict === SPECIAL_LEAF) this.pages += level.tableSpan;
+      else throw editor.unusable(slot);
+      editor.invalidate(slot, 'removed', slot.verdict === TABLE);
     }
   }
 }

@@ -74,24 +74,32 @@ describe('writing of entries', () => {
     }
   });
 
-  it('T7: tables whose frames nobody accounts for are given back', () => {
-    const inner = setUp(X86_4LEVEL);
-    const freed: number[] = [];
-    const tables: TableOps<number> = {
-      entryAddr: (addr, offset) => addr + offset,
-      readEntry: (addr, size) => inner.readEntry(addr, size),
-      writeEntry: (addr, entry, size) => inner.writeEntry(addr, entry, size),
-      toPhys: (addr) => addr,
-      fromPhys: (gpa) => gpa,
-      rootTable: () => inner.rootTable(),
-      updateRoot: (root) => inner.updateRoot(root),
-      allocTable: (size) => inner.allocTable(size),
-      freeTable: (table) => freed.push(table),
-    };
-    const range = { format: X86_4LEVEL, gva: 0n, length: 0x1000 };
-    map(tables, { ...range, gpa: 0 });
-    assert.equal(unmap(tables, range).freed, 3);
-    assert.deepEqual(freed.sort(), [0x10_1000, 0x10_2000, 0x10_3000]);
+  it('T7: tables whose references nobody counts stay, for something else may lead to them', () => {
+    for (const references of [undefined, 1]) {
+      const inner = setUp(X86_4LEVEL);
+      const freed: number[] = [];
+      const tables: TableOps<number> = {
+        entryAddr: (addr, offset) => addr + offset,
+        readEntry: (addr, size) => inner.readEntry(addr, size),
+        writeEntry: (addr, entry, size) => inner.writeEntry(addr, entry, size),
+        toPhys: (addr) => addr,
+        fromPhys: (gpa) => gpa,
+        rootTable: () => inner.rootTable(),
+        updateRoot: (root) => inner.updateRoot(root),
+        allocTable: (size) => inner.allocTable(size),
+        freeTable: (table, size) => freed.push(table, size),
+        ...(references !== undefined && { tableReferences: () => references }),
+      };
+      const range = { format: X86_4LEVEL, gva: 0n, length: 0x1000 };
+      map(tables, { ...range, gpa: 0 });
+      const { unmapped, freed: count } = unmap(tables, range);
+      assert.deepEqual([unmapped, count], [0x1000, references === undefined ? 0 : 3]);
+      assert.deepEqual(
+        freed,
+        references === undefined ? [] : [0x10_3000, 4096, 0x10_2000, 4096, 0x10_1000, 4096],
+      );
+      assert.equal(new Translator({ tables, format: X86_4LEVEL }).translate(0n).kind, 'page-fault');
+    }
   });
 });
 

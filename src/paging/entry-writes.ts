@@ -1,0 +1,116 @@
+import { entryOf } from './entry-halves.ts';
+import type { EntrySlot } from './entry-slot.ts';
+import { checkNotThere } from './memory-entry-reader.ts';
+import type { TableOps } from './table-ops.ts';
+
+/** What a write is besides its value. */
+export interface WriteKind {
+  /** The entry has to be nothing for a while, between what it was and what it becomes. */
+  readonly broken?: boolean;
+  /** It leads to a table that it did not lead to before. */
+  readonly links?: boolean;
+}
+
+/** What an entry of a table in use is to become. */
+interface PendingWrite<TableAddr> {
+  /** As the edit met it first. */
+  readonly slot: EntrySlot<TableAddr>;
+  entry: bigint;
+  broken: boolean;
+  links: boolean;
+}
+
+/**
+ * What one edit is going to write to tables that are in use: all of it or nothing. It is refused before the first write
+ * where an entry is known not to be writable, and undone where a write or the caller's invalidation throws.
+ */
+export class EntryWrites<TableAddr> {
+  private readonly tables: TableOps<TableAddr>;
+  private readonly size: 4 | 8;
+  /** By physical address, for a table may be met under more than one name. */
+  private readonly pending: Map<number, PendingWrite<TableAddr>> = new Map();
+  /** Those that have begun. */
+  private begun: readonly PendingWrite<TableAddr>[] = [];
+
+  constructor(tables: TableOps<TableAddr>, size: 4 | 8) {
+    this.tables = tables;
+    this.size = size;
+  }
+
+  /** What an entry is going to be; `undefined` where it stays. */
+  get(gpa: number): bigint | undefined {
+    return this.pending.get(gpa)?.entry;
+  }
+
+  set(slot: EntrySlot<TableAddr>, entry: bigint, { broken = false, links = false }: WriteKind): void {
+    const gpa = this.tables.toPhys(slot.address);
+    const earlier = this.pending.get(gpa);
+    if (earlier === undefined) {
+      this.pending.set(gpa, { slot, entry, broken, links });
+      return;
+    }
+    earlier.entry = entry;
+    earlier.broken ||= broken;
+    earlier.links ||= links;
+  }
+
+  /** The first entry that is known not to be writable. */
+  unwritable(): EntrySlot<TableAddr> | undefined {
+    const { tables, size } = this;
+    if (tables.canWriteEntry === undefined) return undefined;
+    for (const { slot } of this.pending.values()) if (!tables.canWriteEntry(slot.address, size)) return slot;
+    return undefined;
+  }
+
+  /**
+   * Writes everything, and calls `invalidate` when the tables say nothing any more of what is to be invalidated: entries that
+   * have to be broken are, and get their new value after it.
+   *
+   * @throws what `invalidate` or a write threw, after all entries are as they were; for memory that is not there,
+   * {@link Unwritten}
+   */
+  commit(invalidate: (() => void) | undefined): void {
+    const writes = [...this.pending.values()];
+    let undoable = 0;
+    try {
+      for (const write of writes) {
+        this.store(write.slot, write.broken ? 0n : write.entry);
+        undoable++;
+      }
+      invalidate?.();
+      for (const { slot, entry, broken } of writes) if (broken) this.store(slot, entry);
+    } catch (error) {
+      this.begun = writes.slice(0, undoable);
+      for (const { slot } of this.begun.toReversed())
+        this.tables.writeEntry(slot.address, entryOf(slot.lo, slot.hi), this.size);
+      throw error;
+    }
+  }
+
+  /**
+   * Whether the hardware may have met a table, before all was undone, that it had not met before: it may go on using it until
+   * somebody invalidates that.
+   */
+  get exposedTables(): boolean {
+    return this.begun.some(({ links, broken }) => links && !broken);
+  }
+
+  private store(slot: EntrySlot<TableAddr>, entry: bigint): void {
+    try {
+      this.tables.writeEntry(slot.address, entry, this.size);
+    } catch (cause) {
+      checkNotThere(cause);
+      throw new Unwritten(slot, cause);
+    }
+  }
+}
+
+/** An entry could not be written. Only the editor sees this, and says what that was about. */
+export class Unwritten<TableAddr> extends Error {
+  readonly slot: EntrySlot<TableAddr>;
+
+  constructor(slot: EntrySlot<TableAddr>, cause: unknown) {
+    super('Cannot write an entry', { cause });
+    this.slot = slot;
+  }
+}

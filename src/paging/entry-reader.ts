@@ -12,8 +12,11 @@ export interface EntryReader {
   readonly root: Int32Array;
   /** Called once before a walk. */
   begin(): void;
-  /** Reads the entry at `hi:lo` into {@link entryHalves}; false where it cannot be read. */
-  load(lo: number, hi: number): boolean;
+  /**
+   * Reads the entry at `hi:lo` into {@link entryHalves}; false where it cannot be read. The entry is `offset` bytes into its
+   * table, so that the table itself begins at `hi:lo - offset`.
+   */
+  load(lo: number, hi: number, offset: number): boolean;
   /** Pages whose entries of 8 bytes may be read without {@link load}. */
   readonly window: PageWindow;
   /** Whether the last `load` failed because a second stage refused the address, and not because nothing is there. */
@@ -25,6 +28,7 @@ export interface EntryReader {
   replace(
     lo: number,
     hi: number,
+    offset: number,
     oldLo: number,
     oldHi: number,
     newLo: number,
@@ -78,11 +82,9 @@ export class OpsEntryReader<TableAddr> implements EntryReader {
     storePhysical(this.root, this.tables.toPhys(this.tables.rootTable()));
   }
 
-  load(lo: number, hi: number): boolean {
+  load(lo: number, hi: number, offset: number): boolean {
     const { tables, size } = this;
-    // Entries lie within one table, so the table is its page (its 32 bytes, for PAE's root) and the rest an offset.
-    const table = tables.fromPhys((hi >>> 0) * 0x1_0000_0000 + ((lo & TABLE_MASK) >>> 0));
-    const address = tables.entryAddr(table, lo & ~TABLE_MASK);
+    const address = tables.entryAddr(tables.fromPhys(tableOf(lo, hi, offset)), offset);
     if (tables.readEntryInto !== undefined) return tables.readEntryInto(address, size, entryHalves);
     const entry = tables.readEntry(address, size);
     if (entry === undefined) return false;
@@ -94,6 +96,7 @@ export class OpsEntryReader<TableAddr> implements EntryReader {
   replace(
     lo: number,
     hi: number,
+    offset: number,
     oldLo: number,
     oldHi: number,
     newLo: number,
@@ -103,8 +106,7 @@ export class OpsEntryReader<TableAddr> implements EntryReader {
     if (tables.compareExchangeEntry === undefined) {
       throw new PagingError('invalid', 'Cannot mark entries: these tables have no compareExchangeEntry');
     }
-    const table = tables.fromPhys((hi >>> 0) * 0x1_0000_0000 + ((lo & TABLE_MASK) >>> 0));
-    const address = tables.entryAddr(table, lo & ~TABLE_MASK);
+    const address = tables.entryAddr(tables.fromPhys(tableOf(lo, hi, offset)), offset);
     return tables.compareExchangeEntry(address, fromHalves(oldLo, oldHi), fromHalves(newLo, newHi), size);
   }
 
@@ -117,4 +119,7 @@ export class OpsEntryReader<TableAddr> implements EntryReader {
   }
 }
 
-const TABLE_MASK = ~0xfff;
+/** Physical address of a table, from that of an entry. Tables are aligned to their size, so that no borrow can occur. */
+function tableOf(lo: number, hi: number, offset: number): number {
+  return (hi >>> 0) * 0x1_0000_0000 + ((lo - offset) >>> 0);
+}

@@ -119,13 +119,14 @@ export class MappingCursor implements IterableIterator<MappingRecord> {
     }
     this.reads++;
     frame.index++;
-    const entryAt = frame.tableLo | (index * compiled.format.entrySize);
+    const offset = index * compiled.format.entrySize;
+    const entryAt = frame.tableLo | offset;
     // Asking first costs less than the exception of a read that fails, of which a hostile guest could arrange many.
     if (frame.taken) {
       this.take(frame, index);
     } else if (
       !(frame.whole || reader.covers(entryAt, tableHi, compiled.format.entrySize)) ||
-      !reader.load(entryAt, tableHi)
+      !reader.load(entryAt, tableHi, offset)
     ) {
       this.add(
         'table-unreadable',

@@ -54,8 +54,9 @@ export class Marker {
       const isLeaf = level.slot === leaf.slot;
       const marked = isLeaf ? this.leafLo(entryLo, write) : entryLo | (this.accessedTable & ~level.noRights);
       if (marked !== entryLo) {
-        const at = tableLo | level.offsetOf(lo, hi);
-        const done = reader.replace(at, tableHi, entryLo, entryHi, marked, entryHi);
+        const offset = level.offsetOf(lo, hi);
+        const at = tableLo | offset;
+        const done = reader.replace(at, tableHi, offset, entryLo, entryHi, marked, entryHi);
         if (done !== true) {
           this.level = level;
           this.lo = at;

@@ -59,6 +59,7 @@ export class MemoryEntryReader implements EntryReader {
   replace(
     lo: number,
     hi: number,
+    _offset: number,
     oldLo: number,
     oldHi: number,
     newLo: number,

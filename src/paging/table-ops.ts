@@ -47,7 +47,11 @@ export interface TableReadOps<TableAddr> {
   compareExchangeEntry?(addr: TableAddr, expected: bigint, desired: bigint, size: 4 | 8): boolean | undefined;
   /** The guest-physical address of a table, as it stands in an entry. */
   toPhys(addr: TableAddr): number;
-  /** The inverse of `toPhys`, for an address that came from an entry: it may be anything below 2^52. */
+  /**
+   * The inverse of `toPhys`, for the address of a table that came from an entry: whatever a guest put there, below 2^53. It
+   * is a multiple of the table's size, be that 32 bytes (the root of PAE) or 64 KiB (AArch64), and never an address within
+   * a table.
+   */
   fromPhys(gpa: number): TableAddr;
   /** The root table in force. Asked for at the start of every walk. */
   rootTable(): TableAddr;

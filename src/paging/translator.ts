@@ -184,7 +184,7 @@ export class Translator<TableAddr = number> implements AddressTranslator {
           entryHi = (entry[1] as number) | 0;
         }
       } else {
-        if (reader.load(tableLo, tableHi) === false)
+        if (reader.load(tableLo, tableHi, tableLo & level.offsetMask) === false)
           return this.stop(UNREADABLE, level, tableLo, tableHi, lo, hi, access, 0);
         entryLo = (entry[0] as number) | 0;
         entryHi = (entry[1] as number) | 0;

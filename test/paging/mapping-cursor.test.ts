@@ -65,9 +65,9 @@ class NotedReader implements EntryReader {
     this.inner.begin();
   }
 
-  load(lo: number, hi: number): boolean {
+  load(lo: number, hi: number, offset: number): boolean {
     this.loads++;
-    const good = this.inner.load(lo, hi);
+    const good = this.inner.load(lo, hi, offset);
     if (!good) this.failures++;
     return good;
   }

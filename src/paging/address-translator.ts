@@ -12,9 +12,12 @@ export interface AddressTranslator {
 
 /** What a TLB has to know about a page besides its address. */
 export interface WalkedPage {
-  /** The page has 2^sizeBits bytes: of two stages, that of the first, for fences name its addresses. */
+  /**
+   * The page has 2^sizeBits bytes: of two stages, that of the first, for an address anywhere in it names it to a fence. How far
+   * the translation reaches is another question: through two stages the next 4 KiB may lie elsewhere, and allow less.
+   */
   sizeBits: number;
-  /** Bit n says that access code n is allowed, and would leave the tables as they are. */
+  /** For the 4 KiB around the address: bit n says that access code n is allowed, and would leave the tables as they are. */
   accesses: number;
   /** The page is the same in every address space (of one virtual machine). */
   global: boolean;
@@ -27,6 +30,9 @@ export interface PageTranslator extends AddressTranslator {
    * time, and is good for translators with the same ones only.
    */
   readonly rules?: string;
-  /** As `resolve`, and says into `page` how large the page is, which accesses it allows, and whether it is global. */
+  /**
+   * As `resolve`, and says into `page` how large the page is, which accesses the 4 KiB around the address allow, and whether
+   * it is global. All of it comes from one walk.
+   */
   resolvePage(lo: number, hi: number, access: number, page: WalkedPage): number;
 }

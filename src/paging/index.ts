@@ -107,7 +107,12 @@ export {
 } from './translation.ts';
 export { Translator } from './translator.ts';
 export type { MemoryTranslatorInit, TablesTranslatorInit } from './translator-init.ts';
-export { TwoStageTranslator, type TwoStageTranslatorInit } from './two-stage-translator.ts';
+export {
+  type MemoryTwoStageInit,
+  type TablesTwoStageInit,
+  TwoStageTranslator,
+  type TwoStageTranslatorInit,
+} from './two-stage-translator.ts';
 export { type UnmapResult, unmap } from './unmap.ts';
 export type { VirtualMemoryOptions } from './virtual-door.ts';
 export { VirtualMemory } from './virtual-memory.ts';

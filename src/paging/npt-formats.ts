@@ -5,7 +5,7 @@ import { X86_4LEVEL, X86_5LEVEL } from './x86-formats.ts';
 
 // AMD's nested paging (APM 2, 15.25 "Nested Paging"): the host's own long-mode tables, as the second stage under a guest's.
 
-/** As x86, with all accesses made by user mode, and more to tell in the error code. */
+/** As x86, but that all accesses are user mode's, whoever makes them, and that there is more to tell in the error code. */
 export const NPT: Architecture<X86ControlsInForce> = {
   ...X86,
   name: 'npt',
@@ -13,11 +13,14 @@ export const NPT: Architecture<X86ControlsInForce> = {
   controls: { ...X86.controls, pge: false, amd: true },
   keys: () => undefined,
 
+  /** 15.25.5: with U/S clear at any level nobody gets in; CR0.WP, SMEP, SMAP and AC, which are for the supervisor, have no say. */
+  allows: (rights, { kind }, controls) => X86.allows(rights, { kind, user: true, ac: false }, controls),
+
   /** EXITINFO1 (15.25.6): the error code, and bit 32 for the page at the end or bit 33 for a table on the way. */
   faultCode(fault, controls) {
     // An address that is too wide is not mapped: the manual has no other word for it.
     const reason = fault.reason === 'not-canonical' ? 'not-present' : fault.reason;
-    const code = X86.faultCode({ ...fault, reason }, controls);
+    const code = X86.faultCode({ ...fault, reason, user: true }, controls);
     if (fault.during === undefined) return code;
     return code + (fault.during === 'final-access' ? 2 ** 32 : 2 ** 33);
   },
@@ -30,7 +33,7 @@ export const NPT: Architecture<X86ControlsInForce> = {
   }),
 };
 
-/** Nested tables of four levels. Ask them as user mode, which is what all accesses of a guest count as. */
+/** Nested tables of four levels. Every access counts as one of user mode, whatever it is asked as. */
 export const NPT_4LEVEL: PagingFormat = {
   ...X86_4LEVEL,
   name: 'npt-4level',

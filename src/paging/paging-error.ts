@@ -23,8 +23,14 @@ export interface PagingErrorFacts {
   readonly level?: number | undefined;
   /** Physical address of the entry concerned. */
   readonly entryAddress?: number | undefined;
-  /** The architecture's own error code, for a page fault. */
+  /** The architecture's own number for the fault. */
   readonly errorCode?: number | undefined;
+  /** For a fault of the second stage: what it says; `table-unreadable` where its own table is not there to be read. */
+  readonly secondStage?: 'page-fault' | 'not-canonical' | 'table-unreadable' | undefined;
+  /** For a fault of the second stage: an entry of the first stage's tables was wanted, or the page at the end. */
+  readonly during?: 'table-walk' | 'final-access' | undefined;
+  /** For a fault of the second stage: the address that it refuses. */
+  readonly gpa?: number | undefined;
   /** What was thrown underneath. */
   readonly cause?: unknown;
 }
@@ -55,6 +61,9 @@ export class PagingError extends Error {
   readonly level: number | undefined;
   readonly entryAddress: number | undefined;
   readonly errorCode: number | undefined;
+  readonly secondStage: 'page-fault' | 'not-canonical' | 'table-unreadable' | undefined;
+  readonly during: 'table-walk' | 'final-access' | undefined;
+  readonly gpa: number | undefined;
 
   constructor(code: PagingErrorCode, message: string, facts: PagingErrorFacts = {}) {
     super(message, facts.cause === undefined ? undefined : { cause: facts.cause });
@@ -63,6 +72,9 @@ export class PagingError extends Error {
     this.level = facts.level;
     this.entryAddress = facts.entryAddress;
     this.errorCode = facts.errorCode;
+    this.secondStage = facts.secondStage;
+    this.during = facts.during;
+    this.gpa = facts.gpa;
   }
 }
 

@@ -1,9 +1,8 @@
-import type { GuestMemory, PageWindow } from '../core/index.ts';
+import type { PageWindow } from '../core/index.ts';
 import { accessCode } from './access.ts';
 import type { AccessFacts, SecondStageAccess } from './architecture.ts';
 import { fromHalves } from './bits.ts';
 import { type EntryReader, NO_WINDOW, storePhysical } from './entry-reader.ts';
-import { MemoryEntryReader } from './memory-entry-reader.ts';
 import type { SecondStageFault } from './translation.ts';
 import type { Translator } from './translator.ts';
 
@@ -12,14 +11,14 @@ export class StagedEntryReader implements EntryReader {
   readonly root: Int32Array = new Int32Array(2);
   readonly window: PageWindow = NO_WINDOW;
   blocked = false;
-  /** Entries read so far, of both stages. */
+  /** Entries of both stages that were read since {@link ask}. */
   reads = 0;
   /** Where the story of a walk is wanted: what the second stage said to the address that it refused. */
   refusal: SecondStageFault['fault'] | undefined = undefined;
   /** The address that was refused: bits 31:0 and 63:32. */
   lo = 0;
   hi = 0;
-  private readonly memory: MemoryEntryReader;
+  private readonly entries: EntryReader;
   private readonly second: Translator;
   private readonly tableRead: number;
   private readonly tableWrite: number;
@@ -27,15 +26,13 @@ export class StagedEntryReader implements EntryReader {
   private readonly physical: Int32Array = new Int32Array(2);
   private telling = false;
 
-  constructor(
-    memory: GuestMemory,
-    root: Int32Array,
-    size: 4 | 8,
-    second: Translator,
-    how: SecondStageAccess,
-  ) {
+  /**
+   * @param entries - reads what is at an address that the second stage answered
+   * @param root - the first stage's root register, which the second stage translates
+   */
+  constructor(entries: EntryReader, root: Int32Array, second: Translator, how: SecondStageAccess) {
     this.root.set(root.subarray(0, 2));
-    this.memory = new MemoryEntryReader(memory, this.root, size);
+    this.entries = entries;
     this.second = second;
     this.how = how;
     this.tableRead = accessCode(how.tableRead);
@@ -45,6 +42,7 @@ export class StagedEntryReader implements EntryReader {
   /** On whose behalf the tables are read from now on, and whether the story of the walk is wanted. */
   ask(original: AccessFacts, telling: boolean): void {
     this.telling = telling;
+    this.reads = 0;
     this.refusal = undefined;
     this.second.asked.original = original;
   }
@@ -59,15 +57,16 @@ export class StagedEntryReader implements EntryReader {
     this.blocked = false;
   }
 
-  load(lo: number, hi: number): boolean {
+  load(lo: number, hi: number, offset: number): boolean {
     if (!this.place(lo, hi, this.tableRead, this.how.tableRead)) return false;
     this.reads++;
-    return this.memory.load(this.physical[0] as number, this.physical[1] as number);
+    return this.entries.load(this.physical[0] as number, this.physical[1] as number, offset & IN_PIECE);
   }
 
   replace(
     lo: number,
     hi: number,
+    offset: number,
     oldLo: number,
     oldHi: number,
     newLo: number,
@@ -75,7 +74,8 @@ export class StagedEntryReader implements EntryReader {
   ): boolean | undefined {
     if (!this.place(lo, hi, this.tableWrite, this.how.tableWrite)) return undefined;
     const { physical } = this;
-    return this.memory.replace(physical[0] as number, physical[1] as number, oldLo, oldHi, newLo, newHi);
+    const [atLo, atHi] = [physical[0] as number, physical[1] as number];
+    return this.entries.replace(atLo, atHi, offset & IN_PIECE, oldLo, oldHi, newLo, newHi);
   }
 
   snapshot(): boolean {
@@ -109,3 +109,9 @@ export class StagedEntryReader implements EntryReader {
     return true;
   }
 }
+
+/**
+ * A table larger than 4 KiB may lie in several pages of the second stage. Each 4 KiB of it are a table to those who are asked
+ * for its entries: no second stage has smaller pages.
+ */
+const IN_PIECE = 0xfff;

@@ -5,18 +5,18 @@ import type { PageTranslator, WalkedPage } from './address-translator.ts';
 import type { AccessFacts, SecondStageAccess } from './architecture.ts';
 import { physical } from './bits.ts';
 import type { PagingControls } from './controls.ts';
-import { storePhysical } from './entry-reader.ts';
+import { OpsEntryReader, storePhysical } from './entry-reader.ts';
 import type { PagingFormat } from './format.ts';
+import { MemoryEntryReader } from './memory-entry-reader.ts';
 import { PagingError } from './paging-error.ts';
 import { StagedEntryReader } from './staged-entry-reader.ts';
+import type { TableReadOps } from './table-ops.ts';
 import type { Translation } from './translation.ts';
 import { Translator } from './translator.ts';
 import { WalkFault } from './walk-fault.ts';
 
-/** Two stages of tables in one memory: a guest's own, and below them the hypervisor's. */
-export interface TwoStageTranslatorInit {
-  /** The memory whose addresses the second stage answers. */
-  readonly memory: GuestMemory;
+/** What two stages are made from, wherever the first one's tables are. */
+interface TwoStages {
   readonly format: PagingFormat;
   /** The guest's root register; the address in it is one that the second stage translates. */
   readonly root: bigint | number;
@@ -24,6 +24,24 @@ export interface TwoStageTranslatorInit {
   /** Translates the guest's physical addresses: EPT, nested paging, a G-stage, a stage 2. */
   readonly second: Translator;
 }
+
+/** Two stages, with the guest's tables in guest memory. */
+export interface MemoryTwoStageInit extends TwoStages {
+  /** The memory whose addresses the second stage answers. */
+  readonly memory: GuestMemory;
+}
+
+/** Two stages, with the guest's tables wherever a {@link TableReadOps} reaches them. */
+export interface TablesTwoStageInit<TableAddr> extends TwoStages {
+  /**
+   * Reads the guest's tables, by the addresses that the second stage answers; its own root is not asked for. Of a table larger
+   * than 4 KiB each 4 KiB are a table here, for the second stage may have put them apart.
+   */
+  readonly tables: TableReadOps<TableAddr>;
+}
+
+/** What a translator through two stages is made from. */
+export type TwoStageTranslatorInit<TableAddr = number> = MemoryTwoStageInit | TablesTwoStageInit<TableAddr>;
 
 /**
  * Translates through two stages, as a processor does for a guest in a virtual machine: every entry of the guest's tables is
@@ -56,7 +74,7 @@ export interface TwoStageTranslatorInit {
  * assert.deepEqual([refused.during, refused.gpa], ['final-access', 0x4000_0000]);
  * ```
  */
-export class TwoStageTranslator implements PageTranslator {
+export class TwoStageTranslator<TableAddr = number> implements PageTranslator {
   readonly rules: string;
   readonly fault: WalkFault = new WalkFault();
   readonly first: Translator;
@@ -71,8 +89,8 @@ export class TwoStageTranslator implements PageTranslator {
   private readonly between: Int32Array = new Int32Array(2);
 
   /** @throws PagingError `invalid` where a control or the root is out of range, or `second` cannot be a second stage */
-  constructor(init: TwoStageTranslatorInit) {
-    const { memory, format, root, controls, second } = init;
+  constructor(init: TwoStageTranslatorInit<TableAddr>) {
+    const { format, root, controls, second } = init;
     const how = second.secondStage;
     if (how === undefined) {
       throw new PagingError(
@@ -81,21 +99,20 @@ export class TwoStageTranslator implements PageTranslator {
       );
     }
     splitAddress(BigInt(root));
+    const register = Int32Array.from(halvesOfAddress);
+    const entries =
+      'tables' in init
+        ? new OpsEntryReader(init.tables, format.entrySize)
+        : new MemoryEntryReader(init.memory, register, format.entrySize);
     this.second = second;
     this.how = how;
-    this.reader = new StagedEntryReader(
-      memory,
-      Int32Array.from(halvesOfAddress),
-      format.entrySize,
-      second,
-      how,
-    );
+    this.reader = new StagedEntryReader(entries, register, second, how);
     this.first = new Translator({ reader: this.reader, format, controls });
     this.rules = `${this.first.rules} ${second.rules}`;
     this.finalCodes = finalCodesOf(how);
   }
 
-  /** Entries read by all translations so far, of both stages. */
+  /** Entries of both stages that the last translation read. */
   get reads(): number {
     return this.reader.reads;
   }
@@ -138,7 +155,7 @@ export class TwoStageTranslator implements PageTranslator {
           ? second.resolve(between[0] as number, between[1] as number, code)
           : second.resolvePage(between[0] as number, between[1] as number, code, hostPage);
       reader.reads += second.reads;
-      return found < 0 ? this.refused(lo, hi, at) : found;
+      return found < 0 ? this.refused(lo, hi, 'final-access', at) : found;
     } finally {
       reader.done();
     }
@@ -152,7 +169,7 @@ export class TwoStageTranslator implements PageTranslator {
 
   /**
    * Translates one address for one access through both stages, and tells the guest's entries on the way. `gpa` of the
-   * answer is the address in {@link TwoStageTranslatorInit.memory}.
+   * answer is the address that the second stage answers.
    *
    * @throws PagingError `invalid` for a bigint outside 0 to 2^64-1, or an access that is none
    */
@@ -187,18 +204,22 @@ export class TwoStageTranslator implements PageTranslator {
     const { first, reader } = this;
     const { fault } = first;
     if (fault.kind === 'second-stage')
-      return this.refused(fault.lo, fault.hi, physical(reader.lo, reader.hi));
+      return this.refused(fault.lo, fault.hi, 'table-walk', physical(reader.lo, reader.hi));
     this.fault.copyFrom(fault);
     return -1;
   }
 
   /** The second stage refused `gpa`. */
-  private refused(lo: number, hi: number, gpa: number): -1 {
-    this.fault.copyFrom(this.second.fault);
-    this.fault.kind = 'second-stage';
-    this.fault.lo = lo >>> 0;
-    this.fault.hi = hi >>> 0;
-    this.fault.entryAddress = gpa;
+  private refused(lo: number, hi: number, during: 'table-walk' | 'final-access', gpa: number): -1 {
+    const { fault, second } = this;
+    const { kind } = second.fault;
+    fault.copyFrom(second.fault);
+    fault.kind = 'second-stage';
+    fault.secondStage = kind === 'not-canonical' || kind === 'table-unreadable' ? kind : 'page-fault';
+    fault.during = during;
+    fault.gpa = gpa;
+    fault.lo = lo >>> 0;
+    fault.hi = hi >>> 0;
     return -1;
   }
 }

@@ -21,19 +21,28 @@ import type { FaultReason } from './fault-reason.ts';
 export class WalkFault {
   /** `none` until the first failure. */
   kind: 'none' | 'page-fault' | 'not-canonical' | 'table-unreadable' | 'second-stage' = 'none';
-  /** For a page fault. */
+  /** For a page fault of either stage. */
   reason: FaultReason = 'not-present';
-  /** The architecture's own number for the fault; 0 where it has none. */
+  /** The architecture's own number for the fault; 0 where it has none. Of two stages, that of the stage that refuses. */
   errorCode = 0;
-  /** Level of the entry concerned; 0 for an address that is not canonical. */
+  /** Level of the entry concerned, in the tables of the stage that refuses; says nothing of an address that is not canonical. */
   level = 0;
-  /** Guest-physical address of the entry concerned; for a second stage's fault, the address that it refused. */
+  /** Physical address of that entry. */
   entryAddress = 0;
-  /** For a page fault after the leaf was reached: what the tables allow, as a rights code; else -1. */
+  /** For a page fault after the leaf was reached: what its stage allows, as a rights code; else -1. */
   rights = -1;
   /** The virtual address: bits 31:0 and 63:32. */
   lo = 0;
   hi = 0;
+  /**
+   * For a fault of the second stage: what it says, as `kind` would for a stage alone. `table-unreadable` is a table that is not
+   * there to be read: what it maps is not known.
+   */
+  secondStage: 'page-fault' | 'not-canonical' | 'table-unreadable' | undefined = undefined;
+  /** For a fault of the second stage: what it was asked for, an entry of the first stage's tables or the page at the end. */
+  during: 'table-walk' | 'final-access' | undefined = undefined;
+  /** For a fault of the second stage: the address that it refuses, which is the first stage's output; else -1. */
+  gpa = -1;
 
   /** Takes over what another record says. */
   copyFrom(other: WalkFault): void {
@@ -45,6 +54,9 @@ export class WalkFault {
     this.rights = other.rights;
     this.lo = other.lo;
     this.hi = other.hi;
+    this.secondStage = other.secondStage;
+    this.during = other.during;
+    this.gpa = other.gpa;
   }
 
   /** The virtual address. */

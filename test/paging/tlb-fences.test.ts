@@ -4,13 +4,16 @@ import { GuestMemory } from '../../src/core/index.ts';
 import {
   ACCESS,
   createRoot,
+  EPT_4LEVEL,
   FrameRange,
   GuestTables,
   map,
+  type PageTranslator,
   Tlb,
   type TlbFence,
   type TlbSwitch,
   Translator,
+  TwoStageTranslator,
   X86_4LEVEL,
 } from '../../src/paging/index.ts';
 
@@ -43,7 +46,20 @@ interface Scene {
   stale(): string[];
 }
 
-function scene(): Scene {
+/** Extended page tables of 4 KiB pages, which put everything where it says: for all that the scene maps. */
+function smallPages(): Translator {
+  const tables = new GuestTables(GuestMemory.allocate(0x2_0000), { frames: new FrameRange(0, 0x2_0000) });
+  createRoot(tables, EPT_4LEVEL);
+  const ranges = Object.keys(SPACES).map((_, i) => [0x1000_0000 * (i + 1), 0x40_0000] as const);
+  for (const [gpa, length] of [[0, 0x10_0000] as const, ...ranges])
+    map(tables, { format: EPT_4LEVEL, gva: BigInt(gpa), gpa, length, write: true, maxPageSize: 0x1000 });
+  return new Translator({ tables, format: EPT_4LEVEL });
+}
+
+const second = smallPages();
+
+/** @param staged - the address spaces of the first stage have a second one below them, with smaller pages */
+function scene(staged: boolean): Scene {
   const memory = GuestMemory.allocate(0x20_0000);
   const spaces = Object.entries(SPACES).map(([name, tags], i) => {
     const base = 0x2_0000 * (i + 1);
@@ -57,7 +73,11 @@ function scene(): Scene {
     at(PAGES.q, 0x1000_0000 * (i + 1) + 0x1000, 0x1000, false);
     at(PAGES.g, 0x4000, 0x1000, global);
     at(PAGES.l, 0x1000_0000 * (i + 1) + 0x20_0000, 0x20_0000, false);
-    return { name, base, to: { translator: new Translator({ tables, format }), ...tags } };
+    const translator: PageTranslator =
+      staged && tags.stage === 'first'
+        ? new TwoStageTranslator({ memory, format, root: tables.rootTable(), second })
+        : new Translator({ tables, format });
+    return { name, base, to: { translator, ...tags } };
   });
   const [first] = spaces;
   assert(first !== undefined);
@@ -304,29 +324,31 @@ const INSTRUCTIONS: readonly Instruction[] = [
   { name: 'reset', calls: [{}], forgets: EVERYTHING },
 ];
 
-describe('T8: after a change of the tables, before and after each fence', () => {
-  it('T8: without a fence, what was used before is seen in every space', () => {
-    const { change, stale } = scene();
-    change();
-    assert.deepEqual(stale(), EVERYTHING);
-  });
-
-  for (const { name, calls, forgets } of INSTRUCTIONS) {
-    it(`T8: ${name}`, () => {
-      const { tlb, change, stale } = scene();
+for (const staged of [false, true]) {
+  describe(`T8: after a change of the tables, before and after each fence${staged ? ', with small pages of a second stage below' : ''}`, () => {
+    it('T8: without a fence, what was used before is seen in every space', () => {
+      const { change, stale } = scene(staged);
       change();
-      for (const fence of calls) tlb.invalidate(fence);
-      const left = new Set(stale());
-      const gone = EVERYTHING.filter((key) => !left.has(key));
-      assert.deepEqual(gone, [...forgets], 'gone are exactly these');
+      assert.deepEqual(stale(), EVERYTHING);
     });
-  }
 
-  it('T8: the first fence was not too early: an entry that is walked again after it is seen as it is then', () => {
-    const { tlb, change, stale } = scene();
-    tlb.invalidate({ vmid: 0 });
-    change();
-    tlb.invalidate({ vmid: 7 });
-    assert.deepEqual(stale(), some('t'));
+    for (const { name, calls, forgets } of INSTRUCTIONS) {
+      it(`T8: ${name}`, () => {
+        const { tlb, change, stale } = scene(staged);
+        change();
+        for (const fence of calls) tlb.invalidate(fence);
+        const left = new Set(stale());
+        const gone = EVERYTHING.filter((key) => !left.has(key));
+        assert.deepEqual(gone, [...forgets], 'gone are exactly these');
+      });
+    }
+
+    it('T8: the first fence was not too early: an entry that is walked again after it is seen as it is then', () => {
+      const { tlb, change, stale } = scene(staged);
+      tlb.invalidate({ vmid: 0 });
+      change();
+      tlb.invalidate({ vmid: 7 });
+      assert.deepEqual(stale(), some('t'));
+    });
   });
-});
+}

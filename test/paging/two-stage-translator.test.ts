@@ -119,7 +119,7 @@ describe('a translator of two stages', () => {
     const { both, place } = machine();
     place(3, 0n);
     assert.equal(both.resolve(0, 0, ACCESS.read), -1);
-    assert.deepEqual([both.fault.kind, both.fault.entryAddress], ['second-stage', 0x3000]);
+    assert.deepEqual([both.fault.kind, both.fault.gpa], ['second-stage', 0x3000]);
     place(3, 0x7000_0000n | RWX);
     assert.equal(both.resolve(0, 0, ACCESS.read), -1);
     assert.deepEqual([both.fault.kind, both.fault.entryAddress], ['table-unreadable', 0x3000]);

@@ -10,10 +10,12 @@ import {
   NPT_5LEVEL,
   type PageAccess,
   type PagingFormat,
+  type SecondStageFault,
   Tlb,
   type Translation,
   Translator,
   TwoStageTranslator,
+  type WalkFault,
   X86_4LEVEL,
   X86_5LEVEL,
   X86_PAE,
@@ -164,6 +166,21 @@ const ACCESSES: readonly PageAccess[] = (['read', 'write', 'execute'] as const).
   { kind, user: true },
 ]);
 
+/** What the reused record says of a refusal by the second stage. */
+function factsOf({ kind, secondStage, during, gpa, errorCode, level, entryAddress }: WalkFault): unknown[] {
+  if (secondStage === 'not-canonical') return [kind, secondStage, during, gpa, errorCode];
+  if (secondStage === 'table-unreadable') return [kind, secondStage, during, gpa, level, entryAddress];
+  return [kind, secondStage, during, gpa, errorCode, level, entryAddress];
+}
+
+/** The same of the whole story. */
+function factsOfStory({ during, gpa, fault }: SecondStageFault): unknown[] {
+  const common = ['second-stage', fault.kind, during, gpa];
+  if (fault.kind === 'not-canonical') return [...common, fault.errorCode];
+  if (fault.kind === 'table-unreadable') return [...common, fault.level, fault.address];
+  return [...common, fault.errorCode, fault.level, fault.entryAddress];
+}
+
 /** Compares answer, entries read and marks left for one access; memory is as before afterwards. */
 function compare(
   { memory, guest, host, both }: Machine,
@@ -176,12 +193,11 @@ function compare(
   const before = marking ? memory.readBytes(0, SIZE) : undefined;
   const user = access.user === true;
   const expected = x86NestedTranslate(guest, host, oracleMemory(memory), gva, { kind: access.kind, user });
-  const reads = both.reads;
   const found = both.translate(gva, access);
   assert.deepEqual(inOracleWords(found), plain(expected), what);
   const unreadable = expected.kind === 'unreadable' ? 1 : 0;
   if (before === undefined)
-    assert.equal(both.reads - reads, expected.reads.length + unreadable, `${what}: entries read`);
+    assert.equal(both.reads, expected.reads.length + unreadable, `${what}: entries read`);
   if (before !== undefined) {
     if (found.kind === 'mapped')
       assert.deepEqual(differences(before, memory), lastWrites(expected.writes), `${what}: marks`);
@@ -192,8 +208,7 @@ function compare(
   assert.equal(resolved, found.kind === 'mapped' ? found.gpa : -1, what);
   if (found.kind === 'page-fault') assert.equal(both.fault.errorCode, found.errorCode, what);
   if (found.kind === 'second-stage-fault') {
-    assert.deepEqual([both.fault.kind, both.fault.entryAddress], ['second-stage', found.gpa], what);
-    if (found.fault.kind === 'page-fault') assert.equal(both.fault.errorCode, found.fault.errorCode, what);
+    assert.deepEqual(factsOf(both.fault), factsOfStory(found), what);
   }
   if (before !== undefined) memory.writeAt(0, before);
   return String(inOracleWords(found)[0]);
@@ -261,7 +276,7 @@ describe('two-dimensional walks', () => {
           made.both.resolve(0x123, 0, accessCode({ kind: 'read', user: true })),
           GUEST_BASE + 0x8123,
         );
-        assert.equal(made.both.reads, 2 * reads);
+        assert.equal(made.both.reads, reads, 'of the last translation alone');
       });
     }
   }
@@ -360,8 +375,7 @@ describe('two-dimensional walks', () => {
       assert.equal(tlb.resolve(0x8123, 0, ACCESS.userWrite), -1);
       assert.equal(tlb.fault.kind, 'second-stage');
     }
-    const reads = both.reads;
-    assert.equal(tlb.resolve(0x1ff0, 0, ACCESS.read), GUEST_BASE + 0x1ff0);
-    assert.equal(both.reads, reads, 'a hit reads nothing');
+    memory.fillAt(GUEST_BASE, 0, 0x4000);
+    assert.equal(tlb.resolve(0x1ff0, 0, ACCESS.read), GUEST_BASE + 0x1ff0, 'a hit reads nothing');
   });
 });

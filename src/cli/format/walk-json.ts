@@ -16,7 +16,7 @@ export function walkJson(translation: Translation): JsonValue {
       entryAddress: hex(entryAddress),
       entry: hex(entry),
     })),
-    fault: mapped === undefined ? faultJson(translation) : null,
+    fault: faultJson(translation),
   };
 }
 
@@ -33,7 +33,16 @@ function faultJson(translation: Translation): JsonValue {
       };
     case 'table-unreadable':
       return { ...common, level: translation.level, entryAddress: hex(translation.address) };
-    default:
-      return common;
+    case 'not-canonical':
+      return { ...common, errorCode: hex(translation.errorCode) };
+    case 'second-stage-fault':
+      return {
+        ...common,
+        during: translation.during,
+        gpa: hex(translation.gpa),
+        secondStage: faultJson(translation.fault),
+      };
+    case 'mapped':
+      return null;
   }
 }

@@ -15,6 +15,11 @@ export interface ReverseLookupOptions {
    * address space. Default 2^24.
    */
   readonly budget?: number;
+  /**
+   * How many ranges to find at most, for each address space; a {@link ReverseMap}, for all of them together. They are kept, at
+   * some 150 bytes each. A guest can make tables of a few pages that map the same page everywhere. Default 2^20.
+   */
+  readonly ranges?: number;
 }
 
 /** Which of the address spaces a record is about: its place in the list that was given, from 0. */
@@ -22,7 +27,7 @@ export interface OfSpace {
   readonly space: number;
 }
 
-/** A budget is used up: there may be more from `gva` on. */
+/** A budget is used up, of entries or of ranges: there may be more from `gva` on. */
 export interface LookupStopped {
   readonly kind: 'budget';
   readonly gva: bigint;
@@ -39,7 +44,7 @@ const PAGE = 4096;
  * the end of a budget, are records as well: without one, the answer is complete.
  *
  * The work is that of {@link mappings} and bounded as there. A table that the guest uses twice is read once; the ranges
- * found in it count again for each use.
+ * found in it count again for each use. What was found is kept, for a table that is used again to refer to.
  *
  * @param gpa - any address in the first page
  * @param length - bytes from `gpa` on; every page that one of them is in counts. Default 1
@@ -89,15 +94,31 @@ export function pagesOf(gpa: number, length: number): { readonly start: number; 
   return { start: Math.floor(gpa / PAGE) * PAGE, end: Math.ceil((gpa + length) / PAGE) * PAGE };
 }
 
-/** Every mapped range of address spaces, with aliases resolved, as far as `keep` wants it. */
+/** How many ranges there is room for. */
+export interface Room {
+  left: number;
+}
+
+/** @throws PagingError `invalid` where the option is out of range */
+export function roomFor({ ranges = 2 ** 20 }: ReverseLookupOptions): Room {
+  if (Number.isSafeInteger(ranges) && ranges >= 1) return { left: ranges };
+  throw new PagingError(
+    'invalid',
+    `Cannot look up physical memory: current ranges ${ranges}, wanted at least 1`,
+  );
+}
+
+/** Every mapped range of address spaces, with aliases resolved, as far as `keep` wants it and there is room. */
 export function* rangesOfSpaces<TableAddr>(
   spaces: Translator<TableAddr> | Iterable<Translator<TableAddr>>,
   options: ReverseLookupOptions,
   keep: (range: MappedRange) => MappedRange | undefined,
+  shared?: Room,
 ): Generator<ReverseRecord, void, undefined> {
   let space = 0;
   for (const translator of Symbol.iterator in spaces ? spaces : [spaces]) {
-    for (const record of rangesOf(translator, options, keep)) yield { ...record, space };
+    const room = shared ?? roomFor(options);
+    for (const record of rangesOf(translator, options, keep, room)) yield { ...record, space };
     space++;
   }
 }
@@ -111,6 +132,7 @@ function* rangesOf<TableAddr>(
   translator: Translator<TableAddr>,
   options: ReverseLookupOptions,
   keep: (range: MappedRange) => MappedRange | undefined,
+  room: Room,
 ): Generator<MappedRange | UnreadableRange | LookupStopped, void, undefined> {
   const { budget = 2 ** 24 } = options;
   const kept: MappedRange[] = [];
@@ -120,13 +142,17 @@ function* rangesOf<TableAddr>(
       case 'mapped': {
         const part = keep(record);
         if (part === undefined) break;
+        if (--room.left < 0) {
+          yield { kind: 'budget', gva: part.gva };
+          return;
+        }
         kept.push(part);
         yield part;
         break;
       }
       case 'alias':
         for (const copy of copies(kept, record)) {
-          if (++repeated > budget) {
+          if (++repeated > budget || --room.left < 0) {
             yield { kind: 'budget', gva: copy.gva };
             return;
           }

@@ -6,13 +6,14 @@ import {
   type ReverseLookupOptions,
   type ReverseRecord,
   rangesOfSpaces,
+  roomFor,
 } from './reverse-lookup.ts';
 import type { Translator } from './translator.ts';
 
 /**
  * An index from physical pages to virtual addresses, for many questions about tables that do not change meanwhile: built by one
- * walk of each address space, asked in logarithmic time. It keeps every mapped range; for a single question
- * {@link reverseLookup} keeps nearly nothing.
+ * walk of each address space, asked in logarithmic time. It keeps every mapped range, up to the number that the options give; for
+ * a single question {@link reverseLookup} keeps no more than it finds.
  *
  * @example
  * ```ts
@@ -46,7 +47,7 @@ export class ReverseMap {
   ) {
     const ranges: (MappedRange & OfSpace)[] = [];
     const unknown: Exclude<ReverseRecord, MappedRange>[] = [];
-    for (const record of rangesOfSpaces(spaces, options, (range) => range)) {
+    for (const record of rangesOfSpaces(spaces, options, (range) => range, roomFor(options))) {
       if (record.kind === 'mapped') ranges.push(record);
       else unknown.push(record);
     }

@@ -151,7 +151,10 @@ export abstract class VirtualBulk extends VirtualScalars {
     });
   }
 
-  /** True where all `length` bytes can be accessed. Never throws for an address or a length. */
+  /**
+   * True where all `length` bytes can be accessed. Never throws for an address or a length. It keeps nothing, however many pages
+   * that are; it takes a translation for each 4 KiB, so that a length from a guest wants a bound.
+   */
   checkRange(gva: bigint, length: number, access: Access = 'read'): boolean {
     if (!isGpa(length) || gva < 0n || gva >= SPACE || gva + BigInt(length) > SPACE) return false;
     try {
@@ -163,10 +166,12 @@ export abstract class VirtualBulk extends VirtualScalars {
     }
   }
 
-  /** Throws what an access to the range would throw, and touches no byte of it. */
+  /** Throws what an access to the range would throw, and touches no byte of it. It keeps nothing, as {@link checkRange}. */
   probe(gva: bigint, length: number, access: Access = 'read'): void {
     this.checkLength(length, 'probe');
-    this.settle(gva, length, access, 'probe');
+    this.translateRange(gva, length, access, 'probe', () => {
+      // That the memory has the run is all that is asked.
+    });
   }
 
   /** A buffer for a copy; the engine's own refusal becomes one of this memory. */

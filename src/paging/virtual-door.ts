@@ -15,11 +15,14 @@ export interface VirtualMemoryOptions {
 /** A piece of a virtual range that is contiguous in physical memory. */
 export interface VirtualRun {
   readonly gpa: number;
-  length: number;
+  readonly length: number;
 }
 
 /** The smallest page of any format. */
 const PAGE = 4096;
+
+/** Runs that one call keeps: 4 GiB of pages that are nowhere neighbours, of which a list takes 80 MB. */
+const MOST_RUNS = 2 ** 20;
 
 /**
  * The one door from virtual addresses to physical ones. Two roads lead through it, as in the core: `near` for what lies
@@ -52,16 +55,19 @@ export abstract class VirtualDoor {
     return gpa;
   }
 
-  /** Translates a range into as few runs as there are, and asks the memory for each (SPEC M3). */
+  /**
+   * Translates a range into as few runs as there are, and asks the memory for each (SPEC M3). How many there are is the guest's
+   * choice, so that a list of them has an end.
+   */
   protected settle(gva: bigint, length: number, access: Access, operation: string): VirtualRun[] {
-    const runs = this.translateRange(gva, length, access, operation);
-    for (const { gpa, length: count } of runs) {
-      try {
-        this.memory.probe(gpa, count, access);
-      } catch (cause) {
-        throw this.refusal(cause, gva, length, operation, 0);
+    const runs: VirtualRun[] = [];
+    this.translateRange(gva, length, access, operation, (run) => {
+      if (runs.length === MOST_RUNS) {
+        const reason = `the range lies in more than ${MOST_RUNS} runs in memory; take it in parts`;
+        throw this.error('too-large', reason, { operation, length });
       }
-    }
+      runs.push(run);
+    });
     return runs;
   }
 
@@ -143,24 +149,53 @@ export abstract class VirtualDoor {
     return new GuestMemoryError(code, reason, { memory: this.memory.name, ...facts });
   }
 
-  private translateRange(gva: bigint, length: number, access: Access, operation: string): VirtualRun[] {
+  /**
+   * Translates a range, and hands over each run that the memory has; keeps none of them. A page that has no translation comes
+   * before one that has no memory, wherever they are.
+   */
+  protected translateRange(
+    gva: bigint,
+    length: number,
+    access: Access,
+    operation: string,
+    take: (run: VirtualRun) => void,
+  ): void {
     this.checkEnd(gva, length, operation);
     const code = this.codeOf(access);
-    const runs: VirtualRun[] = [];
-    let last: VirtualRun | undefined;
-    for (let done = 0; done < length; ) {
-      const at = gva + BigInt(done);
-      const gpa = this.translator.resolveGva(at, code);
-      if (gpa < 0) throw this.fault(at, length, gva, code, operation);
-      const step = Math.min(length - done, this.restOfPage(at));
-      if (last !== undefined && last.gpa + last.length === gpa) last.length += step;
-      else {
-        last = { gpa, length: step };
-        runs.push(last);
+    let lo = halvesOfAddress[0] as number;
+    let hi = halvesOfAddress[1] as number;
+    const refusals: unknown[] = [];
+    const finish = (gpa: number, count: number): void => {
+      if (refusals.length > 0 || count === 0) return;
+      try {
+        this.memory.probe(gpa, count, access);
+      } catch (cause) {
+        refusals.push(cause);
+        return;
       }
+      take({ gpa, length: count });
+    };
+    let start = 0;
+    let count = 0;
+    for (let done = 0; done < length; ) {
+      const gpa = this.translator.resolve(lo, hi, code);
+      if (gpa < 0) throw this.fault(gva + BigInt(done), length, gva, code, operation);
+      const step = Math.min(length - done, PAGE - (lo & (PAGE - 1)));
+      if (start + count !== gpa) {
+        finish(start, count);
+        start = gpa;
+        count = 0;
+      }
+      count += step;
       done += step;
+      lo += step;
+      if (lo >= 2 ** 32) {
+        lo = 0;
+        hi++;
+      }
     }
-    return runs;
+    finish(start, count);
+    for (const cause of refusals) throw this.refusal(cause, gva, length, operation, 0);
   }
 
   /** What the physical memory answered, as an error of the whole range. */

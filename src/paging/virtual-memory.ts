@@ -18,7 +18,8 @@ import type { VirtualRun } from './virtual-door.ts';
  * the memory for it, before the first byte is touched.
  *
  * Addresses are 0 to 2^64-1; anything else is PagingError `invalid`, and a range past the end GuestMemoryError
- * `invalid`. Every call translates anew: put a {@link Tlb} in between to keep translations.
+ * `invalid`. Every call translates anew: put a {@link Tlb} in between to keep translations. How a range is scattered in memory is
+ * the guest's choice: one in more than 2^20 pieces is `too-large` for a single call.
  *
  * @example
  * ```ts

@@ -195,6 +195,32 @@ describe('reverse lookup', () => {
     ]);
   });
 
+  it('T10: what is kept has an end, that of its own for each address space or one for an index of several', () => {
+    // Four pages of tables that map one page everywhere.
+    const memory = GuestMemory.allocate(0x8000);
+    for (const table of [0x1000, 0x2000, 0x3000, 0x4000])
+      for (let i = 0; i < 512; i++) memory.writeU64(table + 8 * i, BigInt(table + 0x1000) | 7n);
+    const translator = new Translator({ memory, format: X86_4LEVEL, root: 0x1000 });
+    const found = [...reverseLookup([translator, translator], 0x5000, 1, { ranges: 700 })];
+    assert.equal(found.length, 2 * 701);
+    assert.deepEqual(found[700], { kind: 'budget', gva: 700n * 0x1000n, space: 0 });
+    assert.deepEqual(found[1401], { kind: 'budget', gva: 700n * 0x1000n, space: 1 });
+    const [on] = reverseLookup(translator, 0x5000, 1, { first: 700n * 0x1000n, ranges: 1 });
+    assert(on?.kind === 'mapped');
+    assert.equal(on.gva, 700n * 0x1000n);
+
+    const index = new ReverseMap([translator, translator], { ranges: 700 });
+    assert.equal(index.size, 700);
+    assert.deepEqual(index.unknown, [
+      { kind: 'budget', gva: 700n * 0x1000n, space: 0 },
+      { kind: 'budget', gva: 0n, space: 1 },
+    ]);
+    for (const ranges of [0, -1, 1.5]) {
+      assert.throws(() => [...reverseLookup(translator, 0, 1, { ranges })], isPagingError);
+      assert.throws(() => new ReverseMap(translator, { ranges }), isPagingError);
+    }
+  });
+
   it('T10: tables that all refer to themselves end within the budget, in any case lazily', () => {
     const memory = GuestMemory.allocate(PAGE);
     for (let i = 0; i < 512; i++) memory.writeU64(i * 8, 7n);

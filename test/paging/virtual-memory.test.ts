@@ -142,6 +142,43 @@ describe('VirtualMemory', () => {
     assert.throws(() => virtual.readU8(end), isPagingError);
   });
 
+  it('T9: a range is followed over the end of 4 GiB, and what has no translation comes before what has no memory', () => {
+    const { memory, tables } = machine();
+    for (const [gva, gpa] of [
+      [0xffff_f000n, 0x7000],
+      [0x1_0000_0000n, 0x3000],
+      [0x1_0000_1000n, 0x7000_0000],
+    ] as const)
+      map(tables, { format, gva, gpa, length: 0x1000 });
+    const virtual = new VirtualMemory(memory, new Translator({ tables, format }));
+    const expected = [...memory.readBytes(0x7ff8, 8), ...memory.readBytes(0x3000, 8)];
+    assert.deepEqual([...virtual.readBytes(0xffff_fff8n, 16)], expected);
+    for (const call of [
+      (length: number) => virtual.probe(0xffff_f000n, length),
+      (length: number) => virtual.readBytes(0xffff_f000n, length),
+    ]) {
+      assert.throws(() => call(0x3000), { code: 'unmapped', failedAt: 0x7000_0000 });
+      assert.throws(() => call(0x3001), {
+        code: 'fault',
+        message: /virtual address 0x100002000 has no translation/,
+      });
+    }
+  });
+
+  it('T9: what a call keeps has an end, however the guest scatters a range; a question keeps nothing', () => {
+    // Four pages of tables that map one page everywhere, so that no two neighbours are one run.
+    const memory = GuestMemory.allocate(0x8000);
+    for (const table of [0x1000, 0x2000, 0x3000, 0x4000])
+      for (let i = 0; i < 512; i++) memory.writeU64(table + 8 * i, BigInt(table + 0x1000) | 7n);
+    const translator = new Translator({ memory, format, root: 0x1000 });
+    const virtual = new VirtualMemory(memory, new Tlb(translator, { entries: 1 }));
+    memory.fillAt(0x5000, 0xee, 0x1000);
+    const most = 2 ** 20 * 0x1000;
+    assert.throws(() => virtual.fillAt(0n, 0, most + 1), { name: 'GuestMemoryError', code: 'too-large' });
+    assert.equal(memory.readU8(0x5000), 0xee, 'nothing was filled');
+    assert.equal(virtual.checkRange(0n, most + 1), true);
+  });
+
   it('T9: reads in the name of who it is told', () => {
     const { memory, tables, translator } = machine();
     map(tables, { format, gva: 0x80_0000n, gpa: 0x7000, length: 0x1000, user: true });

@@ -124,14 +124,14 @@ export class QuickWalk {
   }
 }
 
-/** Whether all tables are 512 entries of 8 bytes, with addresses and rights where x86 has them. */
-function suits({ format, levels, lowerTop, plain }: CompiledFormat): boolean {
+/**
+ * Whether all tables are of 512 entries, with addresses and rights where x86 has them. That entries have 8 bytes need not be
+ * asked: no window has others.
+ */
+function suits({ levels, lowerTop, plain }: CompiledFormat): boolean {
   return (
     plain === 1 &&
     lowerTop === 0 &&
-    format.entrySize === 8 &&
-    levels.every(
-      (level) => level.format.indexBits === INDEX_BITS && level.noRights === 0 && level.foldMask === 0,
-    )
+    levels.every((level) => level.format.indexBits === INDEX_BITS && level.foldMask === 0)
   );
 }

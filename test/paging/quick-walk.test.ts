@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { GuestMemory, heap, shared } from '../../src/core/index.ts';
 import { CompiledFormat } from '../../src/paging/compiled-format.ts';
+import type { EntryReader } from '../../src/paging/entry-reader.ts';
 import {
   ACCESS,
   createRoot,
@@ -53,6 +54,21 @@ function machine(format: PagingFormat, kind: 'heap' | 'shared' = 'heap', control
     entryOf: (gva: bigint, level: number) =>
       translator.translate(gva).levels.find((entry) => entry.level === level)?.entryAddress ?? -1,
   };
+}
+
+const PAGE = 0x40_0000;
+
+/** Tables with 64 KiB at one address, for everybody. */
+function onePage(format: PagingFormat, gva: number) {
+  const tables = new GuestTables(GuestMemory.allocate(MIB), { frames: new FrameRange(0, MIB) });
+  createRoot(tables, format);
+  const rights = { write: true, user: true, execute: true };
+  map(tables, { format, gva: BigInt(gva), gpa: PAGE, length: 0x1_0000, ...rights });
+  const translator = new Translator({ tables, format });
+  const { compiled, reader } = translator.source;
+  const trace = { compiled, root: reader.root, entries: new Uint32Array(10), reads: 0 };
+  const quick = new QuickWalk(trace, reader, true);
+  return { translator, look: (lo: number, access: number) => quick.look(lo, 0, access) };
 }
 
 describe('the walk that nearly every access makes', () => {
@@ -144,12 +160,64 @@ describe('the walk that nearly every access makes', () => {
       if ('pku' in controls) assert.equal(gpa, -1, 'key 0 is closed');
       else assert.equal(memory.readU64(entryOf(GVA, 1)) & 0x20n, 0x20n, 'marked as accessed');
     }
+    const gva = 0x20_0000;
     for (const format of FORMATS.filter(({ name }) => !/^(x86-[45]level|npt-[45]level)$/.test(name))) {
-      const compiled = new CompiledFormat(format, undefined);
-      const tables = new GuestTables(GuestMemory.allocate(0x1_0000), { root: 0x1000 });
-      const trace = { compiled, root: new Int32Array(2), entries: new Uint32Array(10), reads: 0 };
-      const quick = new QuickWalk(trace, tables.entryReader(format.entrySize), true);
-      assert.equal(quick.look(0, 0, ACCESS.read), -1, format.name);
+      const { translator, look } = onePage(format, gva);
+      for (const access of Object.values(ACCESS)) assert.equal(look(gva, access), -1, format.name);
+      assert.equal(translator.resolve(gva, 0, ACCESS.userRead), PAGE, format.name);
+    }
+  });
+
+  it('T1: keeps out of formats that have fewer than 32 bits of address, which it does not look at one by one', () => {
+    const levels = X86_4LEVEL.levels.slice(2);
+    const format: PagingFormat = { ...X86_4LEVEL, addressBits: 30, upperBits: 'zeros', levels };
+    const { translator } = onePage(format, 0x20_0000);
+    assert.equal(translator.resolve(0x20_0123, 0, ACCESS.read), PAGE + 0x123);
+    assert.equal(translator.resolve(0x4020_0123, 0, ACCESS.read), -1);
+    assert.equal(translator.fault.kind, 'not-canonical');
+  });
+
+  it('T1: keeps out of formats that fold upper bits of an address into the lower half of a leaf', () => {
+    // As PSE-36 does with 32-bit entries: here software's bits 11:9 are bits 34:32 of the address.
+    const leafAddress = [
+      { from: 12, bits: 20, to: 12 },
+      { from: 9, bits: 3, to: 32 },
+    ];
+    const levels = X86_4LEVEL.levels.map((level) => (level.level === 1 ? { ...level, leafAddress } : level));
+    const memory = GuestMemory.allocate(0x8000);
+    for (const table of [0x1000n, 0x2000n, 0x3000n]) memory.writeU64(Number(table), (table + 0x1000n) | 3n);
+    memory.writeU64(0x4000, 0x5003n | (1n << 9n));
+    const folded = new Translator({ memory, format: { ...X86_4LEVEL, levels }, root: 0x1000 });
+    assert.equal(folded.resolve(0x123, 0, ACCESS.read), 0x1_0000_5123);
+  });
+
+  it('T2: reads by halves where nobody else writes, else whole, and nothing behind the pages that it may read', () => {
+    // Page 0 is a table whose first entry leads to page 1, which has a page of 1 GiB.
+    const entries = new BigUint64Array(1024);
+    entries[0] = 0x1003n;
+    entries[512] = 0x4000_0083n;
+    const none = new BigUint64Array(1024);
+    const halves = (from: BigUint64Array): Uint32Array => new Uint32Array(from.buffer);
+    const look = (readPages: number, exclusive: boolean): number => {
+      const [u64, u32] = exclusive ? [none, halves(entries)] : [entries, halves(none)];
+      const root = new Int32Array(2);
+      const reader: EntryReader = {
+        root,
+        window: { firstPage: 0, readPages, u64, u32, exclusive },
+        blocked: false,
+        begin: () => assert.fail('The walk itself was asked'),
+        load: () => false,
+        replace: () => undefined,
+        snapshot: () => false,
+        covers: () => true,
+      };
+      const compiled = new CompiledFormat(X86_4LEVEL, {});
+      const trace = { compiled, root, entries: new Uint32Array(8), reads: 0 };
+      return new QuickWalk(trace, reader, true).look(0, 0, ACCESS.read);
+    };
+    for (const exclusive of [true, false]) {
+      assert.equal(look(2, exclusive), 0x4_0000);
+      assert.equal(look(1, exclusive), -1);
     }
   });
 });

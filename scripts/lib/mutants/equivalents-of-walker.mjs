@@ -24,6 +24,12 @@ export const EQUIVALENTS_OF_WALKER = [
         '(((entryLo & level.leafTestLo) ^ level.leafTestValue) | (entryHi & level.leafTestHi)) === 0',
         'false',
       ],
+      [
+        'this.quickWalk = new QuickWalk(this.trace, this.reader, this.quick === 1 && this.marker === undefined);',
+        'this.quick === 1 && this.marker === undefined',
+        'false',
+      ],
+      ['if (page < 0) {', 'page < 0', 'true', 'page <= 0'],
       ['if (this.plain !== 0) {', 'this.plain !== 0', 'false'],
       [
         'if ((((this.permitted[access] as number) >>> rights) & this.quick) === 0) {',
@@ -161,5 +167,28 @@ export const EQUIVALENTS_OF_WALKER = [
     file: 'src/paging/two-stage-translator.ts',
     why: 'who wants no story pays for one, of the same walk',
     changes: [['reader.ask(factsOf(access), false);', 'false', 'true']],
+  },
+  {
+    file: 'src/paging/quick-walk.ts',
+    why: 'the test of the root is as strict as any, and that of the last level adds only the bit for present',
+    changes: [
+      [
+        'const upperLevels = compiled.levels.slice(0, -1);',
+        'compiled.levels.slice(0, -1)',
+        'compiled.levels',
+      ],
+      ['const upperLevels = compiled.levels.slice(0, -1);', '-1', '+1'],
+    ],
+  },
+  {
+    file: 'src/paging/quick-walk.ts',
+    why: 'no index begins at that bit',
+    changes: [
+      [
+        'const word = bit >= upperWord ? upper >>> (bit - upperWord) : lo >>> bit;',
+        'bit >= upperWord',
+        'bit > upperWord',
+      ],
+    ],
   },
 ];

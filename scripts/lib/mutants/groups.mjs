@@ -152,7 +152,7 @@ const OF_PAGING = [
   {
     name: 'two-stages',
     modules: ['two-stage-translator', 'staged-entry-reader'],
-    tests: ['two-stage', 'two-stage-translator', 'riscv-two-stage', 'aarch64'],
+    tests: ['two-stage', 'two-stage-faults', 'two-stage-translator', 'riscv-two-stage', 'aarch64'],
   },
 ];
 

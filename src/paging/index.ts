@@ -53,6 +53,7 @@ export type { MapRequest } from './map-request.ts';
 export type {
   AliasRange,
   BudgetSpent,
+  LeafDetails,
   MappedRange,
   MappingRecord,
   ReservedRange,

@@ -1,5 +1,6 @@
 import { leafAddress } from './entry-codec.ts';
 import type { Level } from './level.ts';
+import type { ListingMasks } from './listing-masks.ts';
 import type { MappedRange } from './mapping-record.ts';
 
 /**
@@ -13,6 +14,9 @@ export class LeafRun {
   /** The entry of that leaf. */
   private lo = 0;
   private hi = 0;
+  /** What of it the others have to have too. */
+  private kindLo = 0;
+  private kindHi = 0;
   /** The table's entries, where in it the next one is, and where the last one has to end. */
   private words: Uint32Array = new Uint32Array(0);
   private at = 0;
@@ -33,6 +37,7 @@ export class LeafRun {
    */
   begin(
     level: Level,
+    masks: ListingMasks,
     before: MappedRange,
     lo: number,
     hi: number,
@@ -42,6 +47,8 @@ export class LeafRun {
   ): void {
     this.level = level;
     this.before = before;
+    this.kindLo = masks.kindLo;
+    this.kindHi = masks.kindHi;
     this.lo = lo;
     this.hi = hi;
     this.words = words;
@@ -58,14 +65,16 @@ export class LeafRun {
     if (at >= this.end || before === undefined) return undefined;
     const lo = words[at] as number;
     const hi = words[at + 1] as number;
-    if ((((lo ^ this.lo) & level.kindLo) | ((hi ^ this.hi) & level.kindHi)) !== 0) return undefined;
+    if ((((lo ^ this.lo) & this.kindLo) | ((hi ^ this.hi) & this.kindHi)) !== 0) return undefined;
     const gpa = leafAddress(level, lo, hi);
     if (gpa >= this.physicalEnd) return undefined;
     this.at = at + 2;
-    const { size, pageSize, rights, memoryType, global } = before;
+    const { size, pageSize, rights, memoryType, global, details } = before;
     gvaHalves[0] = (gvaHalves[0] as number) + pageSize;
     const gva = this.gva[0] as bigint;
-    return { kind: 'mapped', gva, size, gpa, pageSize, rights, memoryType, global };
+    if (details === undefined)
+      return { kind: 'mapped', gva, size, gpa, pageSize, rights, memoryType, global };
+    return { kind: 'mapped', gva, size, gpa, pageSize, rights, memoryType, global, details };
   }
 
   /** Which entry comes next. */

@@ -4,6 +4,7 @@ import { type LeafField, leafFields } from './entry-codec.ts';
 import { breaks, type CompiledRule, compileRules, isOn, quickPattern } from './entry-rules.ts';
 import { FieldMover } from './field-mover.ts';
 import type { LevelFormat, PagingFormat, Pattern, SpecialLeaf } from './format.ts';
+import { ListingMasks } from './listing-masks.ts';
 import { ACCESS_FLAG, ADDRESS_SIZE, LEAF, SPECIAL_LEAF, TABLE } from './verdict.ts';
 
 /** Lowest address bit of the word that the indices of upper levels are taken from. */
@@ -72,18 +73,9 @@ export class Level {
   readonly globalLo: number;
   readonly globalHi: number;
   readonly globalInverted: boolean;
-  /** Bits of a leaf that say what kind of memory it maps and whether globally. */
-  readonly attributeMaskLo: number;
-  readonly attributeMaskHi: number;
-  /**
-   * Bits of a leaf that make a difference to a listing: all but marks, software's own, and what is ignored. Two leaves of
-   * this level that are equal in them, but for the address, are listed as one range.
-   */
-  readonly listedLo: number;
-  readonly listedHi: number;
-  /** The same without the address: two leaves that are equal in these map memory in the same way. */
-  readonly kindLo: number;
-  readonly kindHi: number;
+  /** What of two leaves has to agree for them to be one range of a listing, and of one with details. */
+  readonly listing: ListingMasks;
+  readonly listingDetails: ListingMasks;
   private readonly isTable: Pattern | undefined;
   private readonly isSpecial: Pattern | undefined;
   private readonly tableRules: readonly CompiledRule[];
@@ -157,26 +149,9 @@ export class Level {
     this.globalLo = globalBit.lo | 0;
     this.globalHi = globalBit.hi | 0;
     this.globalInverted = global?.inverted === true;
-    const attributes = this.fields.filter(
-      ({ attribute }) => attribute === 'memoryType' || attribute === 'global',
-    );
-    const attributeBits = union(...attributes.map(({ bit }) => bits(bit)));
-    this.attributeMaskLo = attributeBits.lo | 0;
-    this.attributeMaskHi = attributeBits.hi | 0;
-    const rights = this.fields.filter(({ attribute }) => attribute === 'rights');
-    const kindBits = union(
-      attributeBits,
-      ...rights.map(({ bit, or = bit }) => union(bits(bit), bits(or))),
-      leaf === undefined ? NONE : leaf.mask,
-    );
-    this.kindLo = kindBits.lo | 0;
-    this.kindHi = kindBits.hi | 0;
-    const listedBits = union(
-      kindBits,
-      ...address.map(({ from, bits: count }) => bits(from + count - 1, from)),
-    );
-    this.listedLo = listedBits.lo | 0;
-    this.listedHi = listedBits.hi | 0;
+    const leafBits = leaf === undefined ? NONE : leaf.mask;
+    this.listing = new ListingMasks(this.fields, leafBits, address, format.marks, false);
+    this.listingDetails = new ListingMasks(this.fields, leafBits, address, format.marks, true);
     this.special =
       special !== undefined || specialLeaf === undefined
         ? this

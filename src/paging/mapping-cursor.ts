@@ -16,6 +16,7 @@ export interface CursorOptions {
   readonly coalesce: boolean;
   readonly budget: number;
   readonly expandAliases: boolean;
+  readonly details: boolean;
 }
 
 /** What an enumeration works on: the insides of a translator. */
@@ -195,8 +196,7 @@ export class MappingCursor implements IterableIterator<MappingRecord> {
     if (!frame.taken || open?.kind !== 'mapped' || compiled.format.entrySize !== 8) return;
     const { words } = frame;
     const step = level.leafStep;
-    const maskLo = level.listedLo;
-    const maskHi = level.listedHi;
+    const { listedLo: maskLo, listedHi: maskHi } = options.details ? level.listingDetails : level.listing;
     const wantedHi = hi & maskHi;
     const beforeHalf = page < compiled.upperHalf ? (compiled.upperHalf - page) / frame.span - 1 : 2 ** 20;
     let wanted = lo & maskLo;
@@ -225,10 +225,11 @@ export class MappingCursor implements IterableIterator<MappingRecord> {
     if (!frame.taken || ready?.kind !== 'mapped' || compiled.format.entrySize !== 8) return;
     // The first one may have been cut by what was asked for.
     if (ready.size !== ready.pageSize) return;
+    const masks = options.details ? frame.level.listingDetails : frame.level.listing;
     // The last entry may go beyond what was asked for.
     const most = Math.min(frame.lastIndex - frame.index, options.budget - this.reads);
     if (most <= 0 || this.readyNext !== undefined) return;
-    this.run.begin(frame.level, ready, lo, hi, frame.words, frame.index, most);
+    this.run.begin(frame.level, masks, ready, lo, hi, frame.words, frame.index, most);
     this.running = true;
   }
 
@@ -344,10 +345,23 @@ export class MappingCursor implements IterableIterator<MappingRecord> {
     if (joins && this.open?.join(kind, level, page, count, address, rights, lo, hi) === true) return;
     this.flush();
     if (kind === 'mapped' && !joins) {
-      this.hand(mappedRange(this.compiled, level, page, count, address, rights, lo, hi));
+      this.hand(
+        mappedRange(this.compiled, level, page, count, address, rights, lo, hi, this.options.details),
+      );
       return;
     }
-    this.open = new OpenRange(this.compiled, kind, level, page, count, address, rights, lo, hi);
+    this.open = new OpenRange(
+      this.compiled,
+      kind,
+      level,
+      page,
+      count,
+      address,
+      rights,
+      lo,
+      hi,
+      this.options.details,
+    );
   }
 
   /** How many pages of those asked for an entry covers from `page` on; the frame has moved on to the next entry. */

@@ -13,6 +13,20 @@ export interface MappedRange {
   /** Index into the page attribute table, 0 to 7. */
   readonly memoryType: number;
   readonly global: boolean;
+  /** Where `details` were asked for. */
+  readonly details?: LeafDetails;
+}
+
+/** What use and software have left in a page's entry. */
+export interface LeafDetails {
+  /** Used since the bit was last cleared; `undefined` in formats without marks. The bit as it stands, whether or not the processor sets it. */
+  readonly accessed: boolean | undefined;
+  /** Written since then. On AArch64 a page that can be written at once counts as written, for nobody would know. */
+  readonly dirty: boolean | undefined;
+  /** `undefined` where no protection keys are in force. */
+  readonly protectionKey: number | undefined;
+  /** The bits that the architecture leaves to software, as one number. */
+  readonly software: number;
 }
 
 /** A table that was listed before, under the same rights: `gva + x` is mapped as `of + x` is. */

@@ -18,6 +18,11 @@ export interface MappingsOptions {
   readonly budget?: number;
   /** Walk a table again where it is met again, instead of an alias record. Default false. */
   readonly expandAliases?: boolean;
+  /**
+   * Tell accessed and dirty marks, protection keys and software's own bits too, and join only pages that agree in them:
+   * which pages a guest has touched since it, or its host, last cleared the marks. Default false.
+   */
+  readonly details?: boolean;
 }
 
 /**
@@ -60,6 +65,7 @@ export function mappings<TableAddr>(
     coalesce = true,
     budget = 2 ** 24,
     expandAliases = false,
+    details = false,
   } = options;
   splitAddress(first);
   splitAddress(last);
@@ -76,6 +82,7 @@ export function mappings<TableAddr>(
     coalesce,
     budget,
     expandAliases,
+    details,
   });
 }
 

@@ -1,7 +1,7 @@
 import type { CompiledFormat } from './compiled-format.ts';
 import { decodeLeaf } from './entry-codec.ts';
 import type { Level } from './level.ts';
-import type { MappedRange, MappingRecord } from './mapping-record.ts';
+import type { LeafDetails, MappedRange, MappingRecord } from './mapping-record.ts';
 import { rightsOf } from './rights.ts';
 import { addressOf } from './virtual-range.ts';
 
@@ -16,6 +16,8 @@ export class OpenRange {
   readonly kind: RangeKind;
   private readonly compiled: CompiledFormat;
   private readonly level: Level;
+  /** Whether marks, keys and software's bits are told, and keep leaves apart. */
+  private readonly details: boolean;
   /** First page, and how many. */
   private readonly page: number;
   private count: number;
@@ -40,8 +42,10 @@ export class OpenRange {
     rights: number,
     lo: number,
     hi: number,
+    details: boolean,
   ) {
     this.compiled = compiled;
+    this.details = details;
     this.kind = kind;
     this.level = level;
     this.page = page;
@@ -69,8 +73,8 @@ export class OpenRange {
     if (page !== this.nextPage || address !== this.nextAddress || level !== this.level || kind !== this.kind)
       return false;
     if (rights !== this.rights) return false;
-    if ((((lo ^ this.lo) & level.attributeMaskLo) | ((hi ^ this.hi) & level.attributeMaskHi)) !== 0)
-      return false;
+    const { attributesLo, attributesHi } = this.details ? level.listingDetails : level.listing;
+    if ((((lo ^ this.lo) & attributesLo) | ((hi ^ this.hi) & attributesHi)) !== 0) return false;
     this.extend(count, address);
     return true;
   }
@@ -93,7 +97,8 @@ export class OpenRange {
   record(): MappingRecord {
     const { compiled, kind, level, page, address, rights, lo, hi } = this;
     const size = this.count * 4096;
-    if (kind === 'mapped') return mappedRange(compiled, level, page, this.count, address, rights, lo, hi);
+    if (kind === 'mapped')
+      return mappedRange(compiled, level, page, this.count, address, rights, lo, hi, this.details);
     const gva = addressOf(compiled.format, page);
     if (kind === 'table-unreadable') return { kind, gva, size, level: level.format.level, address };
     return { kind, gva, size, level: level.format.level, entryAddress: address };
@@ -101,11 +106,10 @@ export class OpenRange {
 }
 
 /** What the leaf before said besides its address: the next one mostly says the same, and reading it costs 50 ns. */
+let last: (Pick<MappedRange, 'memoryType' | 'global'> & { readonly details: LeafDetails }) | undefined;
 let lastLevel: Level | undefined;
 let lastLo = 0;
 let lastHi = 0;
-let lastType = 0;
-let lastGlobal = false;
 
 /** The record of a range of leaves, of which `hi:lo` is the first. */
 export function mappedRange(
@@ -117,25 +121,44 @@ export function mappedRange(
   rights: number,
   lo: number,
   hi: number,
+  details: boolean,
 ): MappedRange {
-  const kindLo = lo & level.attributeMaskLo;
-  const kindHi = hi & level.attributeMaskHi;
-  if (level !== lastLevel || kindLo !== lastLo || kindHi !== lastHi) {
-    const { memoryType, global } = decodeLeaf(level, lo, hi);
+  const told = level.listingDetails;
+  if (
+    last === undefined ||
+    level !== lastLevel ||
+    (((lo ^ lastLo) & told.attributesLo) | ((hi ^ lastHi) & told.attributesHi)) !== 0
+  ) {
+    last = read(compiled, level, lo, hi);
     lastLevel = level;
-    lastLo = kindLo;
-    lastHi = kindHi;
-    lastType = memoryType;
-    lastGlobal = global !== 0 && compiled.format.architecture.global(compiled.controls);
+    lastLo = lo;
+    lastHi = hi;
   }
-  return {
+  const range = {
     kind: 'mapped',
     gva: addressOf(compiled.format, page),
     size: count * 4096,
     gpa,
     pageSize: level.pageSize,
     rights: rightsOf(compiled.complete(rights)),
-    memoryType: lastType,
-    global: lastGlobal,
+    memoryType: last.memoryType,
+    global: last.global,
+  } as const;
+  return details ? { ...range, details: last.details } : range;
+}
+
+function read(compiled: CompiledFormat, level: Level, lo: number, hi: number): NonNullable<typeof last> {
+  const { marks, architecture } = compiled.format;
+  const { memoryType, global, protectionKey, software } = decodeLeaf(level, lo, hi);
+  const set = (bit: number): boolean => ((bit < 32 ? lo >>> bit : hi >>> (bit - 32)) & 1) !== 0;
+  return {
+    memoryType,
+    global: global !== 0 && architecture.global(compiled.controls),
+    details: {
+      accessed: marks === undefined ? undefined : set(marks.accessed),
+      dirty: marks === undefined ? undefined : set(marks.dirty.bit) !== (marks.dirty.inverted === true),
+      protectionKey: compiled.keys === undefined ? undefined : protectionKey,
+      software,
+    },
   };
 }

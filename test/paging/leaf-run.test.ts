@@ -81,7 +81,11 @@ describe('leaves that are listed one by one', () => {
             memory.writeU64(at, before ^ (1n << BigInt(choose(64))));
             const first = gva + BigInt(choose(count / 2)) * BigInt(page) + BigInt(choose(page));
             const last = first + BigInt(choose(count)) * BigInt(page) + BigInt(choose(page));
-            both(guest, { first, last }, `round ${round}, 0x${first.toString(16)} to 0x${last.toString(16)}`);
+            both(
+              guest,
+              { first, last, details: choose(2) === 0 },
+              `round ${round}, 0x${first.toString(16)} to 0x${last.toString(16)}`,
+            );
             both(guest, { first, budget: 1 + choose(count) }, `round ${round}, with a budget`);
             // Most go back, so that there are runs to the end.
             if (choose(4) > 0) memory.writeU64(at, before);

@@ -206,9 +206,9 @@ describe('what an entry is', () => {
 
 describe('what a level makes of a leaf', () => {
   const masks = (format: PagingFormat, number: number, controls?: object): bigint[] => {
-    const { attributeMaskLo, attributeMaskHi, listedLo, listedHi } = levelOf(format, number, controls);
+    const { attributesLo, attributesHi, listedLo, listedHi } = levelOf(format, number, controls).listing;
     const whole = (lo: number, hi: number): bigint => (BigInt(hi >>> 0) << 32n) | BigInt(lo >>> 0);
-    return [whole(attributeMaskLo, attributeMaskHi), whole(listedLo, listedHi)];
+    return [whole(attributesLo, attributesHi), whole(listedLo, listedHi)];
   };
 
   it('T6: which bits say what kind of memory it maps, and which make a difference to a listing', () => {
@@ -225,6 +225,19 @@ describe('what a level makes of a leaf', () => {
     // AttrIndx 4:2, nG 11; UXN 54, PXN 53, DBM 51, address 47:12, AP 7:6, type 1:0. Not: SH 9:8, AF 10, software's 58:55.
     const stage1 = aarch64Stage1Format({ granule: 4096, inputBits: 48 });
     assert.deepEqual(masks(stage1, 3), [0x81cn, 0x0068_ffff_ffff_f8dfn]);
+  });
+
+  it('T6: and which of them where marks, keys and software are told too', () => {
+    const told = (format: PagingFormat, number: number): bigint => {
+      const { attributesLo, attributesHi } = levelOf(format, number).listingDetails;
+      return (BigInt(attributesHi >>> 0) << 32n) | BigInt(attributesLo >>> 0);
+    };
+    // What is told anyway; A 5, D 6, key 62:59, software's 11:9.
+    assert.equal(told(X86_4LEVEL, 1), 0x7800_0000_0000_0ff8n);
+    // A 7:6, D 9:8 of RISC-V; PBMT 62:61, G 5.
+    assert.equal(told(RISCV_SV39, 0), 0x6000_0000_0000_03e0n);
+    // AF 10, AP[2] 7, software's 58:55; AttrIndx 4:2, nG 11.
+    assert.equal(told(aarch64Stage1Format({ granule: 4096, inputBits: 48 }), 3), 0x0780_0000_0000_0c9cn);
   });
 
   it('T1: which bits of an address are within it', () => {

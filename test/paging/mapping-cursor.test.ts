@@ -15,6 +15,7 @@ const ALL: CursorOptions = {
   coalesce: true,
   budget: 2 ** 24,
   expandAliases: false,
+  details: false,
 };
 
 /** Counts what a listing asks of its format: of each leaf its rights, of an entry the rules. */

@@ -4,6 +4,7 @@ import { leafAddress } from './entry-codec.ts';
 import { type EntryReader, entryHalves } from './entry-reader.ts';
 import { LeafRun } from './leaf-run.ts';
 import type { Level } from './level.ts';
+import { type ListingFrame, makeFrames } from './listing-frame.ts';
 import type { MappingRecord } from './mapping-record.ts';
 import { mappedRange, OpenRange, type RangeKind } from './open-range.ts';
 import { LEAF, NOT_PRESENT, SPECIAL_LEAF, TABLE } from './verdict.ts';
@@ -25,29 +26,6 @@ export interface WalkSource {
   readonly reader: EntryReader;
 }
 
-/** Where the enumeration stands in the table of one level. */
-interface Frame {
-  readonly level: Level;
-  /** Pages that an entry covers. */
-  readonly span: number;
-  /** Page number of the first address that the table covers. */
-  base: number;
-  tableLo: number;
-  tableHi: number;
-  /** What the entries above leave: the AND of their lower halves, and the OR of the upper ones. */
-  andLo: number;
-  orHi: number;
-  /** Bits of lower halves that hold for everything below. */
-  handedDown: number;
-  /** Every entry can be read; otherwise each is asked for before. */
-  whole: boolean;
-  /** The table's entries, where they could be read at once; `taken` says whether they could. */
-  readonly words: Uint32Array;
-  taken: boolean;
-  index: number;
-  lastIndex: number;
-}
-
 /**
  * One enumeration, as a state machine over one frame per level: no recursion, and no memory beyond the frames, one
  * range that may still grow, and the tables that are remembered.
@@ -56,7 +34,7 @@ export class MappingCursor implements IterableIterator<MappingRecord> {
   private readonly compiled: CompiledFormat;
   private readonly reader: EntryReader;
   private readonly options: CursorOptions;
-  private readonly frames: readonly Frame[];
+  private readonly frames: readonly ListingFrame[];
   /** First page of each table that is listed in full, by table, level and inherited rights. */
   private readonly seen: Map<number, number> = new Map();
   /** Index of the current frame; -1 when all is done. */
@@ -104,7 +82,7 @@ export class MappingCursor implements IterableIterator<MappingRecord> {
   /** Looks at one entry, or leaves a table that is done. */
   private step(): void {
     const { compiled, reader, options } = this;
-    const frame = this.frames[this.depth] as Frame;
+    const frame = this.frames[this.depth] as ListingFrame;
     const { level, tableHi, index } = frame;
     if (index > frame.lastIndex) {
       this.depth--;
@@ -177,7 +155,7 @@ export class MappingCursor implements IterableIterator<MappingRecord> {
   }
 
   /** Puts an entry that was read with its table where one that was read by itself would be. */
-  private take(frame: Frame, index: number): void {
+  private take(frame: ListingFrame, index: number): void {
     if (this.compiled.format.entrySize === 8) {
       entryHalves[0] = frame.words[2 * index] as number;
       entryHalves[1] = frame.words[2 * index + 1] as number;
@@ -191,7 +169,7 @@ export class MappingCursor implements IterableIterator<MappingRecord> {
    * After the leaf `hi:lo` of the entry for page `page`: passes over the entries that only make its range longer. Where
    * tables could be read at once this is most of the work.
    */
-  private growRange(frame: Frame, level: Level, page: number, lo: number, hi: number): void {
+  private growRange(frame: ListingFrame, level: Level, page: number, lo: number, hi: number): void {
     const { compiled, options, open } = this;
     if (!frame.taken || open?.kind !== 'mapped' || compiled.format.entrySize !== 8) return;
     const { words } = frame;
@@ -220,7 +198,7 @@ export class MappingCursor implements IterableIterator<MappingRecord> {
   }
 
   /** After the leaf `hi:lo`, which was one at first sight and is ready: others like it may follow. */
-  private startRun(frame: Frame, lo: number, hi: number): void {
+  private startRun(frame: ListingFrame, lo: number, hi: number): void {
     const { compiled, options, ready } = this;
     if (!frame.taken || ready?.kind !== 'mapped' || compiled.format.entrySize !== 8) return;
     // The first one may have been cut by what was asked for.
@@ -234,7 +212,7 @@ export class MappingCursor implements IterableIterator<MappingRecord> {
   }
 
   private endRun(): void {
-    const frame = this.frames[this.depth] as Frame;
+    const frame = this.frames[this.depth] as ListingFrame;
     this.reads += this.run.index - frame.index;
     frame.index = this.run.index;
     this.running = false;
@@ -246,7 +224,7 @@ export class MappingCursor implements IterableIterator<MappingRecord> {
    */
   private addLeaf(
     level: Level,
-    frame: Frame,
+    frame: ListingFrame,
     page: number,
     entryAt: number,
     entryLo: number,
@@ -279,7 +257,7 @@ export class MappingCursor implements IterableIterator<MappingRecord> {
   ): void {
     const { options, compiled } = this;
     const table = physical(tableLo, tableHi);
-    const end = base + (this.frames[this.depth] as Frame).span - 1;
+    const end = base + (this.frames[this.depth] as ListingFrame).span - 1;
     if (!options.expandAliases) {
       // A table has at most 53 bits of address, of which the last 12 are 0: the four fit in a number.
       const fromAbove = compiled.inherited(andLo, orHi) * 2 + (handedDown === 0 ? 0 : 1);
@@ -314,7 +292,7 @@ export class MappingCursor implements IterableIterator<MappingRecord> {
     orHi: number,
     handedDown: number,
   ): void {
-    const frame = this.frames[depth] as Frame;
+    const frame = this.frames[depth] as ListingFrame;
     const { first, last } = this.options;
     const entries = 2 ** frame.level.format.indexBits;
     this.depth = depth;
@@ -365,7 +343,7 @@ export class MappingCursor implements IterableIterator<MappingRecord> {
   }
 
   /** How many pages of those asked for an entry covers from `page` on; the frame has moved on to the next entry. */
-  private pagesLeft({ span, base, index }: Frame, page: number): number {
+  private pagesLeft({ span, base, index }: ListingFrame, page: number): number {
     return Math.min(base + index * span - 1, this.options.last) - page + 1;
   }
 
@@ -379,29 +357,4 @@ export class MappingCursor implements IterableIterator<MappingRecord> {
     if (this.open !== undefined) this.hand(this.open.record());
     this.open = undefined;
   }
-}
-
-function makeFrames(compiled: CompiledFormat): Frame[] {
-  const frames: Frame[] = [];
-  let level = compiled.top;
-  for (const { indexBit, indexBits } of compiled.format.levels) {
-    const span = 2 ** (indexBit - 12);
-    frames.push({
-      level,
-      span,
-      base: 0,
-      tableLo: 0,
-      tableHi: 0,
-      andLo: 0,
-      orHi: 0,
-      handedDown: 0,
-      whole: false,
-      words: new Uint32Array((2 ** indexBits * compiled.format.entrySize) / 4),
-      taken: false,
-      index: 0,
-      lastIndex: 0,
-    });
-    level = level.next;
-  }
-  return frames;
 }

@@ -6,7 +6,8 @@ import type { TableOps } from './table-ops.ts';
 /**
  * Translation tables in bytes that are being prepared, before there is a guest memory: an initial page-table image,
  * say. The bytes will stand at guest-physical address `gpa`, and tables are taken from them in order. They are
- * private to this thread; for tables that others write, see {@link GuestTables}.
+ * private to this thread; for tables that others write, see {@link GuestTables}. Another address space in the same bytes is
+ * another instance with the same `frames`.
  *
  * @example
  * ```ts
@@ -29,16 +30,28 @@ import type { TableOps } from './table-ops.ts';
 export class BufferTables implements TableOps<number> {
   /** Guest-physical address of the first byte. */
   readonly gpa: number;
+  /** Where its tables come from: all of the buffer, if nothing else was given. */
+  readonly frames: FrameRange;
   private readonly view: DataView;
-  private readonly frames: FrameRange;
   private root: number | undefined;
 
-  /** @throws PagingError `invalid` where `gpa` or the buffer's length is not a whole number of pages */
-  constructor(buffer: Uint8Array, gpa: number, options: { readonly root?: number } = {}) {
+  /** @throws PagingError `invalid` where `gpa` or the buffer's length is not a whole number of pages, or `frames` are elsewhere */
+  constructor(
+    buffer: Uint8Array,
+    gpa: number,
+    options: { readonly root?: number; readonly frames?: FrameRange } = {},
+  ) {
+    const { frames = new FrameRange(gpa, buffer.byteLength), root } = options;
+    if (frames.gpa < gpa || frames.gpa + frames.length > gpa + buffer.byteLength) {
+      throw new PagingError(
+        'invalid',
+        `Cannot take tables from ${hex(frames.gpa)}: wanted frames within the prepared bytes at ${hex(gpa)}`,
+      );
+    }
     this.gpa = gpa;
     this.view = new DataView(buffer.buffer, buffer.byteOffset, buffer.byteLength);
-    this.frames = new FrameRange(gpa, buffer.byteLength);
-    if (options.root !== undefined) this.updateRoot(options.root);
+    this.frames = frames;
+    if (root !== undefined) this.updateRoot(root);
   }
 
   entryAddr(addr: number, byteOffset: number): number {
@@ -135,7 +148,7 @@ export class BufferTables implements TableOps<number> {
 
   /** Bytes from the start of the buffer that tables were taken from: what has to be loaded into the guest. */
   get used(): number {
-    return this.frames.used;
+    return this.frames.gpa - this.gpa + this.frames.used;
   }
 
   private offsetOf(addr: number, size: number): number | undefined {

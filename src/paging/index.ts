@@ -48,7 +48,7 @@ export { FORMATS, formatNamed } from './formats.ts';
 export { FrameRange, type FrameSource } from './frames.ts';
 export { GuestTables, type GuestTablesOptions } from './guest-tables.ts';
 export type { Invalidation } from './invalidation.ts';
-export { createRoot, type MapResult, map } from './map.ts';
+export { type MapResult, map } from './map.ts';
 export type { MapRequest } from './map-request.ts';
 export type {
   AliasRange,
@@ -63,6 +63,7 @@ export { type MappingsOptions, mappings } from './mappings.ts';
 export { type MergeResult, merge } from './merge.ts';
 export { NPT_4LEVEL, NPT_5LEVEL } from './npt-formats.ts';
 export { isPagingError, PagingError, type PagingErrorCode, type PagingErrorFacts } from './paging-error.ts';
+export { prepareTables } from './prepare-tables.ts';
 export { type ProtectRequest, type ProtectResult, protect } from './protect.ts';
 export {
   type LookupStopped,
@@ -92,6 +93,8 @@ export {
   riscvGuestModeFromRegisters,
   riscvModeFromRegisters,
 } from './riscv-registers.ts';
+export { createRoot, destroyRoot } from './root-table.ts';
+export { type ShareRequest, type ShareResult, shareTables } from './share-tables.ts';
 export type { TableOps, TableReadOps } from './table-ops.ts';
 export { Tlb, type TlbFence, type TlbOptions, type TlbSwitch } from './tlb.ts';
 export type { TlbStage } from './tlb-space.ts';

@@ -1,15 +1,11 @@
-import { hex } from '../core/index.ts';
-import { fromHalves } from './bits.ts';
 import { compileFormat } from './compile-format.ts';
 import type { CompiledFormat } from './compiled-format.ts';
 import type { PageSpan } from './edit-range.ts';
 import type { LeafAttributes } from './entry-codec.ts';
 import type { EntrySlot } from './entry-slot.ts';
-import type { PagingFormat } from './format.ts';
 import type { Invalidation } from './invalidation.ts';
 import type { Level } from './level.ts';
 import { checkRequest, type MapRequest, rightsCode, subject } from './map-request.ts';
-import { PagingError } from './paging-error.ts';
 import { TableEditor } from './table-editor.ts';
 import type { TableOps } from './table-ops.ts';
 import { LEAF, NOT_PRESENT, SPECIAL_LEAF, TABLE } from './verdict.ts';
@@ -24,43 +20,6 @@ export interface MapResult {
   readonly invalidations: readonly Invalidation[];
   /** PAE keeps the four root entries in registers: the processor has to load CR3 again to see a new one. */
   readonly reloadRoot: boolean;
-}
-
-/**
- * Allocates an empty root table and makes it the current one.
- *
- * @throws PagingError `no-frames`; `table-unwritable` where the frame is not in memory; `invalid` where it is too high for
- * the root register (above 4 GiB for PAE and 32-bit x86)
- *
- * @example
- * ```ts
- * import assert from 'node:assert/strict';
- * import { BufferTables, createRoot, X86_PAE } from 'guestmem/paging';
- *
- * const tables = new BufferTables(new Uint8Array(0x2000), 0x1000);
- * assert.equal(createRoot(tables, X86_PAE), 0x1000);
- * assert.equal(tables.rootTable(), 0x1000);
- * ```
- */
-export function createRoot<TableAddr>(tables: TableOps<TableAddr>, format: PagingFormat): TableAddr {
-  const top = format.levels[0];
-  const bytes = top === undefined ? 0 : 2 ** top.indexBits * format.entrySize;
-  const size = Math.max(bytes, 4096);
-  const root = tables.allocTable(size);
-  if (root === undefined) throw new PagingError('no-frames', 'Cannot create a root table: no frame is left');
-  try {
-    const gpa = tables.toPhys(root);
-    if ((BigInt(gpa) & ~fromHalves(format.root.lo, format.root.hi)) !== 0n)
-      throw new PagingError(
-        'invalid',
-        `Cannot create a root table at ${hex(gpa)}: the root of ${format.title} cannot be there`,
-      );
-    tables.updateRoot(root);
-  } catch (error) {
-    tables.freeTable(root, size);
-    throw error;
-  }
-  return root;
 }
 
 /**

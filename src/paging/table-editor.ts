@@ -65,7 +65,7 @@ export class TableEditor<TableAddr> {
     this.subject = subject;
     this.changeShared = changeShared;
     this.writes = new EntryWrites(tables, compiled.format.entrySize);
-    this.references = new TableReferences(tables, (table) => this.tablesBelow(table));
+    this.references = new TableReferences(tables, compiled.format, (table) => this.tablesBelow(table));
     const { lo, hi } = compiled.format.freshLeaf ?? NONE;
     this.freshLeaf = entryOf(lo, hi);
   }
@@ -100,7 +100,7 @@ export class TableEditor<TableAddr> {
     }
     return {
       tables: this.created.length,
-      freed: this.references.commit(this.compiled.format.tableSize),
+      freed: this.references.commit(),
       invalidations: this.invalidations,
       reloadRoot: this.reloadRoot,
     };
@@ -248,6 +248,12 @@ export class TableEditor<TableAddr> {
     return (!slot.shared || this.changeShared) && !this.references.hasOthers(table);
   }
 
+  /** Adds a reference to a table, which goes back if the edit fails. */
+  retain(table: TableAddr): void {
+    this.tables.retainTable?.(table);
+    this.retained.push(table);
+  }
+
   /** Takes away the reference of an entry that led to a table. */
   release(slot: EntrySlot<TableAddr>): void {
     this.references.drop(this.placed(slot, this.target(slot)));
@@ -257,7 +263,8 @@ export class TableEditor<TableAddr> {
     return { level: level.next, table, base };
   }
 
-  private *tablesBelow({ level, table, base }: PlacedTable<TableAddr>): Generator<PlacedTable<TableAddr>> {
+  /** The tables that a table's entries lead to. */
+  *tablesBelow({ level, table, base }: PlacedTable<TableAddr>): Generator<PlacedTable<TableAddr>> {
     for (let index = 0; index < 2 ** level.format.indexBits; index++) {
       const slot = this.slot(level, table, true, base, index);
       if (slot.verdict === TABLE) yield this.placed(slot, this.target(slot));
@@ -356,7 +363,7 @@ export class TableEditor<TableAddr> {
     return this.entryError('table-unwritable', 'it cannot be written', slot, cause);
   }
 
-  private entryError(
+  entryError(
     code: PagingErrorCode,
     why: string,
     { level, address, base }: EntrySlot<TableAddr>,

@@ -1,3 +1,4 @@
+import type { PagingFormat } from './format.ts';
 import type { Level } from './level.ts';
 import type { TableOps } from './table-ops.ts';
 
@@ -9,6 +10,13 @@ export interface PlacedTable<TableAddr> {
   readonly base: number;
 }
 
+/** References of one table that were taken away. */
+interface Dropped<TableAddr> {
+  readonly table: TableAddr;
+  readonly size: number;
+  count: number;
+}
+
 /**
  * References to tables in one edit. Those that it takes away are counted here and given back when everything is written;
  * that, too, is all or nothing, and no table goes twice. A table goes with its last reference, and then those that its
@@ -16,10 +24,11 @@ export interface PlacedTable<TableAddr> {
  */
 export class TableReferences<TableAddr> {
   private readonly tables: TableOps<TableAddr>;
+  private readonly format: PagingFormat;
   /** The tables that an entry of another leads to, with everything that the edit has not written yet. */
   private readonly childrenOf: (parent: PlacedTable<TableAddr>) => Iterable<PlacedTable<TableAddr>>;
   /** References taken away, by address of the table. */
-  private readonly dropped: Map<number, { readonly table: TableAddr; count: number }> = new Map();
+  private readonly dropped: Map<number, Dropped<TableAddr>> = new Map();
   /** Where each table was met that the edit went into. */
   private readonly places: Map<number, { readonly level: Level; readonly base: number }> = new Map();
   /** Tables that were met a second time, somewhere else. */
@@ -29,9 +38,11 @@ export class TableReferences<TableAddr> {
 
   constructor(
     tables: TableOps<TableAddr>,
+    format: PagingFormat,
     childrenOf: (parent: PlacedTable<TableAddr>) => Iterable<PlacedTable<TableAddr>>,
   ) {
     this.tables = tables;
+    this.format = format;
     this.childrenOf = childrenOf;
   }
 
@@ -86,17 +97,17 @@ export class TableReferences<TableAddr> {
     // Somebody wrote an entry that leads back to a table on the way, or to one that stays elsewhere, and did not say so.
     if (left === 1 && this.metElsewhere(gpa, level, base)) return;
     const before = this.dropped.get(gpa);
-    if (before === undefined) this.dropped.set(gpa, { table, count: 1 });
+    if (before === undefined) this.dropped.set(gpa, { table, size: tableSize(this.format, level), count: 1 });
     else before.count++;
     if (left > 1) return;
     for (const child of this.childrenOf(placed)) this.drop(child);
   }
 
   /** Gives back what was taken away; answers how many tables went. */
-  commit(size: number): number {
+  commit(): number {
     let freed = 0;
-    for (const { table, count } of this.dropped.values()) {
-      if (this.tables.tableReferences?.(table) === count) freed++;
+    for (const { table, size, count } of this.dropped.values()) {
+      if (this.left(table) === 0) freed++;
       for (let i = 0; i < count; i++) this.tables.freeTable(table, size);
     }
     return freed;
@@ -106,4 +117,14 @@ export class TableReferences<TableAddr> {
     const place = this.places.get(gpa);
     return place !== undefined && (place.level !== level || place.base !== base);
   }
+}
+
+/** Bytes of the root table that is allocated: a page at least, which the roots of some formats do not fill. */
+export function rootSize(format: PagingFormat): number {
+  const top = format.levels[0];
+  return Math.max(4096, top === undefined ? 0 : 2 ** top.indexBits * format.entrySize);
+}
+
+function tableSize(format: PagingFormat, { format: level }: Level): number {
+  return level === format.levels[0] ? rootSize(format) : format.tableSize;
 }

@@ -206,7 +206,6 @@ export class MappingCursor implements IterableIterator<MappingRecord> {
     const masks = options.details ? frame.level.listingDetails : frame.level.listing;
     // The last entry may go beyond what was asked for.
     const most = Math.min(frame.lastIndex - frame.index, options.budget - this.reads);
-    if (most <= 0 || this.readyNext !== undefined) return;
     this.run.begin(frame.level, masks, ready, lo, hi, frame.words, frame.index, most);
     this.running = true;
   }

@@ -184,6 +184,66 @@ describe('runs of leaves', () => {
       [0n, 512 * PAGE, 0],
       [0x20_0000n, PAGE, 0],
     ]);
+    assert.equal([...mappings(translator, { coalesce: false })].length, 513);
+  });
+});
+
+describe('leaves one by one', () => {
+  /** Pages of 1 GiB, from 5 GiB on, at 0. */
+  const large: Entries = Array.from({ length: 12 }, (_, i) => [
+    0x2000 + 8 * i,
+    BigInt((5 + i) * GIB) | 0x83n,
+  ]);
+  const single = (options: MappingsOptions): unknown[] =>
+    list([...X86_CHAIN, ...large], { coalesce: false, ...options });
+  const page = (i: number): unknown[] => [BigInt(i) << 30n, GIB, (5 + i) * GIB];
+
+  it('T6: go on above 4 GiB', () => {
+    assert.deepEqual(
+      single({}),
+      large.map((_, i) => page(i)),
+    );
+    const second = single({ first: 0x4000_0000n });
+    assert.deepEqual(
+      second,
+      large.slice(1).map((_, i) => page(1 + i)),
+    );
+  });
+
+  it('T6: are cut by the bounds, the first and the last', () => {
+    assert.deepEqual(single({ first: 0x7fff_f000n, last: 0x1_0000_0fffn }), [
+      [0x7fff_f000n, PAGE, 6 * GIB + 0x3fff_f000],
+      page(2),
+      page(3),
+      [0x1_0000_0000n, PAGE, 9 * GIB],
+    ]);
+    assert.deepEqual(single({ first: 0x4000_1000n, last: 0x4000_1fffn }), [
+      [0x4000_1000n, PAGE, 6 * GIB + PAGE],
+    ]);
+  });
+
+  it('T6: count for the budget each', () => {
+    const budget = (i: number, reads: number): unknown => ({ kind: 'budget', gva: BigInt(i) << 30n, reads });
+    assert.deepEqual(single({ budget: 2 }), [page(0), budget(1, 2)]);
+    assert.deepEqual(single({ budget: 4 }), [page(0), page(1), page(2), budget(3, 4)]);
+    assert.deepEqual(single({ budget: 12 }).slice(-2), [page(10), budget(11, 12)]);
+  });
+
+  it('T6: end with physical memory', () => {
+    for (const physicalBits of [32, 35]) {
+      const end = 2 ** physicalBits;
+      const row = [-2, -1, 0, 1].map((i) => pte(end + i * PAGE, RWXAD));
+      const found = list([...SV39_CHAIN, ...leaves(...row)], { coalesce: false }, RISCV_SV39, {
+        physicalBits,
+      });
+      const reserved = { kind: 'reserved', size: PAGE, level: 0 };
+      assert.deepEqual(found, [
+        [0n, PAGE, end - 2 * PAGE],
+        [0x1000n, PAGE, end - PAGE],
+        { ...reserved, gva: 0x2000n, entryAddress: 0x4010 },
+        { ...reserved, gva: 0x3000n, entryAddress: 0x4018 },
+      ]);
+    }
   });
 });
 
@@ -209,6 +269,35 @@ describe('what a listing says of leaves', () => {
       Array.from(records, (record) => record.kind === 'mapped' && record.memoryType),
       [1, 2, 0],
     );
+  });
+
+  it('T6: looks at each by itself where no first look knows them, joined or not', () => {
+    // Bit 58 has to be set, which is none for a quick look, and bit 57 clear.
+    const rules = [
+      { reason: 'reserved' as const, pattern: { mask: { lo: 0, hi: 1 << 26 }, value: { lo: 0, hi: 0 } } },
+      { reason: 'reserved' as const, anyOf: { lo: 0, hi: 1 << 25 } },
+    ];
+    const levels = X86_4LEVEL.levels.map((level) =>
+      level.level === 1 ? { ...level, leafRules: rules } : level,
+    );
+    const row = leaves(...[4n, 4n, 6n, 4n, 0n].map((high, i) => (high << 56n) | BigInt(i * PAGE) | 3n));
+    for (const coalesce of [true, false]) {
+      const found = list([...X86_CHAIN, ...row], { coalesce }, { ...X86_4LEVEL, levels });
+      const reserved = (i: number): unknown => ({
+        kind: 'reserved',
+        gva: BigInt(i * PAGE),
+        size: PAGE,
+        level: 1,
+        entryAddress: 0x4000 + 8 * i,
+      });
+      const good = coalesce
+        ? [[0n, 2 * PAGE, 0]]
+        : [
+            [0n, PAGE, 0],
+            [0x1000n, PAGE, PAGE],
+          ];
+      assert.deepEqual(found, [...good, reserved(2), [0x3000n, PAGE, 3 * PAGE], reserved(4)]);
+    }
   });
 
   it('T6: a range of one page, and none where the last address lies before the first', () => {

@@ -42,14 +42,25 @@ export const EQUIVALENTS_OF_PAGING = [
   },
   {
     file: 'src/paging/mapping-cursor.ts',
-    why: 'where leaves are joined, one that was just added is in a range; where they are not, there is none to grow',
+    why: 'where leaves are joined, one that was just added is in a range',
     changes: [
-      ['if (options.coalesce) this.growRange(frame, level, base, lo, hi);', 'options.coalesce', 'true'],
       [
         "if (!frame.taken || open?.kind !== 'mapped' || compiled.format.entrySize !== 8) return;",
         'open?.kind',
         'open.kind',
       ],
+    ],
+  },
+  {
+    file: 'src/paging/mapping-cursor.ts',
+    why: 'looked at for leaves alone, and of those it is said',
+    changes: [['let alike = false;', 'false', 'true']],
+  },
+  {
+    file: 'src/paging/leaf-run.ts',
+    why: 'a run that has an end has begun after a leaf',
+    changes: [
+      ['if (at >= this.end || before === undefined) return undefined;', 'before === undefined', 'false'],
     ],
   },
   {
@@ -91,7 +102,7 @@ export const EQUIVALENTS_OF_PAGING = [
     ],
   },
   {
-    file: 'src/paging/mapping-cursor.ts',
+    file: 'src/paging/listing-frame.ts',
     why: 'said of each table when it is entered',
     changes: [
       ['whole: false,', 'false', 'true'],

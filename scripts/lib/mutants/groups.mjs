@@ -137,7 +137,7 @@ const OF_PAGING = [
   },
   {
     name: 'listing',
-    modules: ['mapping-cursor', 'open-range'],
+    modules: ['mapping-cursor', 'listing-frame', 'leaf-run', 'open-range'],
     tests: [
       'mappings',
       'listing-aliases',

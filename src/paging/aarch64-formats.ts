@@ -46,6 +46,7 @@ const VALID = 0;
 const TABLE = 1;
 const ACCESS_FLAG = 10;
 const DBM = 51;
+const CONTIGUOUS = 52;
 
 const INVALID: EntryRule = { reason: 'not-present', pattern: { mask: bits(VALID), value: NONE } };
 const NO_BLOCK: EntryRule = { reason: 'not-present', pattern: { mask: bits(TABLE), value: NONE } };
@@ -176,6 +177,8 @@ export function aarch64Stage2Format(options: AArch64Stage2Options): PagingFormat
       { attribute: 'accessed', from: ACCESS_FLAG, bits: 1 },
       { attribute: 'software', from: 55, bits: 4 },
     ],
+    // D8.6: MemAttr 0b1111 is normal memory, write-back inside and outside; 0 would be a device.
+    writeBack: 0b1111,
     // D8.5: a write through a page with DBM sets S2AP[1]; through one without, it is allowed only where S2AP[1] is set.
     marks: { accessed: ACCESS_FLAG, tables: false, dirty: { bit: 7 } },
   };
@@ -245,6 +248,7 @@ class Shape {
     const indexBit = this.indexBit(level);
     const page = level === 3;
     const leaves = page || this.hasBlocks(level);
+    const entries = this.contiguous(level);
     return {
       level,
       entry: `L${level} descriptor`,
@@ -255,6 +259,7 @@ class Shape {
       tableRules: leaves ? [TOO_WIDE] : [NO_BLOCK, TOO_WIDE],
       leafRules: page ? [NO_BLOCK, TOO_WIDE, NOT_ACCESSED] : [TOO_WIDE, NOT_ACCESSED],
       leafAddress: leaves ? this.address(indexBit) : [],
+      ...(entries > 1 && { contiguous: { bit: CONTIGUOUS, entries } }),
       newLeaf: page ? bits(TABLE, VALID) : bits(VALID),
       newTable: bits(TABLE, VALID),
     };
@@ -265,6 +270,13 @@ class Shape {
     if (level === 2) return true;
     if (this.granule === 4096) return level === 1 || (level === 0 && this.wide);
     return level === 1 && this.wide;
+  }
+
+  /** D8.7: of how many leaves a contiguous group is. */
+  private contiguous(level: number): number {
+    if (level === 3) return { 4096: 16, 16384: 128, 65536: 32 }[this.granule] ?? 1;
+    if (level === 2) return this.granule === 4096 ? 16 : 32;
+    return level === 1 && this.granule === 4096 ? 16 : 1;
   }
 
   /** D8.3: where the 52-bit forms keep the upper bits: 15:12 with 64 KiB, 9:8 for bits 51:50 with the others. */

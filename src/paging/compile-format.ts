@@ -24,3 +24,15 @@ export function compileFormat(format: PagingFormat, controls: object | undefined
   known.set(key, compiled);
   return compiled;
 }
+
+/**
+ * The same for who changes tables, and looks at them as they stand: a page that is not marked as accessed is a page, though
+ * whoever uses it may get a fault.
+ *
+ * @throws PagingError `invalid` where a control is out of range
+ */
+export function compileForEdit(format: PagingFormat, controls: object | undefined): CompiledFormat {
+  const compiled = compileFormat(format, controls);
+  if (compiled.controls['accessedDirty'] !== 'fault') return compiled;
+  return compileFormat(format, { ...compiled.controls, accessedDirty: 'off' });
+}

@@ -14,8 +14,10 @@ export interface EditRange {
   /** Bytes. */
   readonly length: number;
   /**
-   * Called before tables are given back, and, on architectures that want a leaf broken before another is made (AArch64),
-   * while it is: invalidate these there, and the hardware never sees both. Without it, do so with the list that is returned.
+   * Called once, when the tables say nothing any more of what is to be invalidated: before entries that have to be broken
+   * first (AArch64) are made again, and before tables are given back. Invalidate there, and wait until that is done. Without
+   * it entries are broken and made in one go, and tables given back at once: right only while nothing walks the tables, as
+   * long as they are prepared, or where everything cached of them is invalidated before they are used again.
    * Where it throws, the tables are put back as they were and the error is passed on. What it had invalidated stays so, which
    * costs nothing; what the hardware may have cached meanwhile of the new entries is to be invalidated as well, and the
    * frames of new tables that it may have met are not given back.

@@ -1,7 +1,9 @@
+import { hex } from '../core/index.ts';
 import { bits, fromHalves, NONE, physical, union } from './bits.ts';
 import type { AttributeName, LevelFormat, PagingFormat } from './format.ts';
 import type { Level } from './level.ts';
-import { RIGHT_BITS } from './rights.ts';
+import { EXECUTE, RIGHT_BITS, RIGHTS_CODES, SUPERVISOR_EXECUTE, WRITE } from './rights.ts';
+import { LEAF } from './verdict.ts';
 
 /** What a leaf says besides its address. Flags are 0 or 1. */
 export interface LeafAttributes extends Readonly<Record<AttributeName, number>> {
@@ -79,6 +81,23 @@ export function encodeLeaf(
     else hi |= 1 << (bit - 32);
   }
   return { lo: lo >>> 0, hi: hi >>> 0 };
+}
+
+/** Why what was encoded is no leaf, in words: because of its rights, of its memory type, or else of its address. */
+export function whyNoLeaf(level: Level, gpa: number, attributes: LeafAttributes, writeBack: number): string {
+  const isLeaf = (change: Partial<LeafAttributes>): boolean => {
+    const { lo, hi } = encodeLeaf(level, 0, 0, { ...attributes, ...change });
+    return level.judge(lo, hi) === LEAF;
+  };
+  const { rights, memoryType } = attributes;
+  const everything = { rights: RIGHTS_CODES - 1 };
+  if (isLeaf({})) return `a page of ${hex(level.pageSize)} bytes cannot be at ${hex(gpa)}`;
+  if (isLeaf({ memoryType: writeBack })) return `current memory type ${memoryType}, which is reserved`;
+  if (!isLeaf({ ...everything, memoryType: writeBack })) return 'no leaf can be there with these controls';
+  if ((rights & WRITE) !== 0) return 'a page that can be written has to be readable';
+  if ((rights & (EXECUTE | SUPERVISOR_EXECUTE)) !== 0)
+    return 'a page that can be executed has to be readable on this processor';
+  return 'a page without any right is none, wanted read, write or execute';
 }
 
 /**

@@ -1,5 +1,7 @@
+import type { EditStep } from './edit-step.ts';
 import { entryOf } from './entry-halves.ts';
 import type { EntrySlot } from './entry-slot.ts';
+import type { Invalidation } from './invalidation.ts';
 import { checkNotThere } from './memory-entry-reader.ts';
 import type { TableOps } from './table-ops.ts';
 
@@ -78,13 +80,30 @@ export class EntryWrites<TableAddr> {
         undoable++;
       }
       invalidate?.();
-      for (const { slot, entry, broken } of writes) if (broken) this.store(slot, entry);
+      for (const { slot, entry, broken } of writes) if (broken && entry !== 0n) this.store(slot, entry);
     } catch (error) {
       this.begun = writes.slice(0, undoable);
       for (const { slot } of this.begun.toReversed())
         this.tables.writeEntry(slot.address, entryOf(slot.lo, slot.hi), this.size);
       throw error;
     }
+  }
+
+  /** What {@link commit} does, in its order; nothing where no entry has to be broken. */
+  steps(invalidations: readonly Invalidation[]): EditStep[] {
+    const writes = [...this.pending.values()];
+    if (!writes.some(({ broken }) => broken)) return [];
+    const at = ({ slot }: PendingWrite<TableAddr>): number => this.tables.toPhys(slot.address);
+    const before = writes.map(
+      (write): EditStep =>
+        write.broken || write.entry === 0n
+          ? { kind: 'break', entryAddress: at(write) }
+          : { kind: 'write', entryAddress: at(write), entry: write.entry },
+    );
+    const after = writes
+      .filter(({ broken, entry }) => broken && entry !== 0n)
+      .map((write): EditStep => ({ kind: 'make', entryAddress: at(write), entry: write.entry }));
+    return [...before, { kind: 'invalidate', invalidations }, ...after];
   }
 
   /**

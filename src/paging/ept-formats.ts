@@ -231,6 +231,8 @@ export function eptFormat(options: {
       { attribute: 'dirty', from: 9, bits: 1 },
       { attribute: 'software', from: 52, bits: 5 },
     ],
+    // SDM 3A, table 12-10 "Memory Types": 0 is uncacheable, 6 write-back.
+    writeBack: 6,
     marks: { accessed: 8, tables: true, dirty: { bit: 9 } },
     levels: levelsOf(modeBasedExecute, levels),
   };

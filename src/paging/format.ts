@@ -122,6 +122,11 @@ export interface LevelFormat {
   /** Where a leaf's address stands; empty where no leaf can be. */
   readonly leafAddress: readonly AddressField[];
   readonly specialLeaf?: SpecialLeaf;
+  /**
+   * A bit with which aligned groups of so many leaves, all of them alike and of one run of memory, say that they are one page
+   * to whoever caches them (AArch64). A walk does not look at it.
+   */
+  readonly contiguous?: { readonly bit: number; readonly entries: number };
   /** Attributes that leaves of this level alone have. */
   readonly attributes?: readonly AttributeField[];
   /** The bits that make an entry a usable leaf and nothing else, for building. */
@@ -159,6 +164,8 @@ export interface PagingFormat {
   readonly lateWidth?: true;
   readonly rights: readonly RightField[];
   readonly attributes: readonly AttributeField[];
+  /** The memory type of write-back memory: what a leaf gets when none is asked for. Default 0. */
+  readonly writeBack?: number;
   /** Bits that a leaf gets when it is made, besides what is asked for; later changes leave them as they are. */
   readonly freshLeaf?: Mask64;
   /** A leaf in use has to be made invalid before one of another size, address or kind takes its place (AArch64). */

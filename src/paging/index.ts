@@ -29,6 +29,7 @@ export type { Mask64 } from './bits.ts';
 export { BufferTables } from './buffer-tables.ts';
 export type { PagingControls } from './controls.ts';
 export type { EditRange } from './edit-range.ts';
+export type { EditStep } from './edit-step.ts';
 export { EPT_4LEVEL, EPT_5LEVEL, type EptControls, eptFormat } from './ept-formats.ts';
 export type { ExecuteRequest } from './execute-rights.ts';
 export type { FaultReason } from './fault-reason.ts';

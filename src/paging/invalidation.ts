@@ -13,6 +13,11 @@ export interface Invalidation {
    * Added and widened ones may be left to a spurious fault on x86, which then looks again (SDM 3A, 5.10.4.3).
    */
   readonly why: 'removed' | 'changed' | 'widened' | 'resized' | 'added';
+  /**
+   * One of the pages was global, or is or may be now. Instructions that spare global pages do not do for it: INVPCID 0, 1 and 3, MOV to
+   * CR3, TLBI ASIDE1, SFENCE.VMA with rs2.
+   */
+  readonly global: boolean;
   /** A table on the way was replaced: what is cached of tables has to go as well, and not only of leaves. */
   readonly tables: boolean;
   /**

@@ -178,6 +178,11 @@ export class Level {
     return ADDRESS_SIZE;
   }
 
+  /** Whether a leaf of this level says that its page is global. */
+  isGlobal(lo: number, hi: number): boolean {
+    return (((lo & this.globalLo) | (hi & this.globalHi)) !== 0) !== this.globalInverted;
+  }
+
   /** Byte offset within its table of the entry for the address `hi:lo`. */
   offsetOf(lo: number, hi: number): number {
     const word = this.word === LOWER ? lo : (hi << (32 - this.wordBit)) | (lo >>> this.wordBit);

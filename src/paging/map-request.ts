@@ -21,7 +21,12 @@ export interface MapRequest extends ExecuteRequest {
   readonly user?: boolean;
   /** Default false. */
   readonly global?: boolean;
-  /** Index into the page attribute table, 0 to 7. Default 0: write-back after reset. */
+  /**
+   * As the format has it: see `MappedTranslation.memoryType`. Default: write-back. That is 0 on x86 (entry 0 of the page
+   * attribute table, as it is after reset) and in nested paging, in stage 1 of AArch64 (attribute 0 of MAIR_EL1, which is what
+   * the operating system makes it) and on RISC-V (PBMT 0: as the memory itself is); 6 in EPT; in stage 2 of AArch64
+   * 0b1111, where with HCR_EL2.FWB 6 is to be asked for.
+   */
   readonly memoryType?: number;
   /** 0 to 15. Default 0. */
   readonly protectionKey?: number;

@@ -1,4 +1,4 @@
-import { compileFormat } from './compile-format.ts';
+import { compileForEdit } from './compile-format.ts';
 import type { CompiledFormat } from './compiled-format.ts';
 import type { PageSpan } from './edit-range.ts';
 import type { LeafAttributes } from './entry-codec.ts';
@@ -30,7 +30,7 @@ export interface MapResult {
  *
  * @throws PagingError
  * - `invalid`: a number is out of range, or asks for what the format cannot express
- * - `misaligned`: an address or the length is not a multiple of 4 KiB
+ * - `misaligned`: an address or the length is not a multiple of the smallest page
  * - `not-canonical`: the range is not in the address space, or spans the hole in its middle
  * - `taken`: a page of the range is mapped already
  * - `restricted`: an existing table entry above the range does not allow what is asked
@@ -60,13 +60,14 @@ export interface MapResult {
  * ```
  */
 export function map<TableAddr>(tables: TableOps<TableAddr>, request: MapRequest): MapResult {
-  const compiled = compileFormat(request.format, request.controls);
+  const compiled = compileForEdit(request.format, request.controls);
   const span = checkRequest(compiled, request);
   const editor = new TableEditor(tables, compiled, subject(request), request);
   const mapping = new Mapping(editor, compiled, request, span);
   const {
     tables: created,
-    freed: _,
+    freed: _freed,
+    steps: _steps,
     ...outcome
   } = editor.run((root) => mapping.fill(compiled.top, root, 0), undefined);
   return { leaves: mapping.leaves, tables: created, ...outcome };
@@ -95,7 +96,7 @@ class Mapping<TableAddr> {
     this.gpa = request.gpa;
     this.attributes = {
       rights: rightsCode(compiled, request),
-      memoryType: request.memoryType ?? 0,
+      memoryType: request.memoryType ?? compiled.format.writeBack ?? 0,
       global: Number(global),
       accessed: Number(request.accessed ?? true),
       dirty: Number(request.dirty ?? write),
@@ -126,12 +127,13 @@ class Mapping<TableAddr> {
     }
     const leaf = this.leavesAt(level, base) > 0;
     if (leaf) {
-      editor.write(slot, editor.encode(level, this.target(base), this.attributes, base));
+      editor.write(slot, editor.leaves.encode(level, this.target(base), this.attributes, base));
       this.leaves++;
     } else {
       editor.link(slot, this.create(level.next, base));
     }
-    if (this.compiled.format.remembersAbsence === true) editor.invalidate(slot, 'added', !leaf);
+    if (this.compiled.format.remembersAbsence === true)
+      editor.invalidate(slot, 'added', !leaf, this.attributes.global !== 0);
   }
 
   /** A new table with the part of the range that lies below it. Nothing has to be read, for it is empty. */
@@ -144,7 +146,7 @@ class Mapping<TableAddr> {
       const page = base + index * level.tableSpan;
       const leaves = Math.min(this.leavesAt(level, page), to - index + 1);
       if (leaves > 0) {
-        editor.fillLeaves(level, table, index, leaves, page, this.target(page), this.attributes);
+        editor.leaves.fill(level, table, index, leaves, page, this.target(page), this.attributes);
         this.leaves += leaves;
         index += leaves;
       } else {

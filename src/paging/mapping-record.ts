@@ -10,7 +10,7 @@ export interface MappedRange {
   readonly pageSize: number;
   /** What the tables allow, all levels taken together. */
   readonly rights: Rights;
-  /** Index into the page attribute table, 0 to 7. */
+  /** As the format has it: see `MappedTranslation.memoryType`. */
   readonly memoryType: number;
   readonly global: boolean;
   /** Where `details` were asked for. */

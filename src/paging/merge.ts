@@ -1,14 +1,16 @@
 import { hex } from '../core/index.ts';
-import { compileFormat } from './compile-format.ts';
+import { compileForEdit } from './compile-format.ts';
 import type { CompiledFormat } from './compiled-format.ts';
 import { checkRange, type EditRange, type PageSpan } from './edit-range.ts';
+import type { EditStep } from './edit-step.ts';
 import { decodeLeaf, type LeafAttributes, leafAddress, residue } from './entry-codec.ts';
 import type { EntrySlot } from './entry-slot.ts';
 import type { Invalidation } from './invalidation.ts';
+import { isGrouped, ungrouped } from './leaf-group.ts';
 import type { Level } from './level.ts';
 import { TableEditor } from './table-editor.ts';
 import type { TableOps } from './table-ops.ts';
-import { LEAF, TABLE } from './verdict.ts';
+import { LEAF, SPECIAL_LEAF, TABLE } from './verdict.ts';
 
 /** What {@link merge} did. */
 export interface MergeResult {
@@ -18,6 +20,8 @@ export interface MergeResult {
   readonly freed: number;
   /** What has to go from the hardware's caches. */
   readonly invalidations: readonly Invalidation[];
+  /** Where entries had to be broken first (AArch64): everything that was done, in its order. Else empty. */
+  readonly steps: readonly EditStep[];
   readonly reloadRoot: boolean;
 }
 
@@ -56,7 +60,7 @@ interface Union {
  * ```
  */
 export function merge<TableAddr>(tables: TableOps<TableAddr>, range: EditRange): MergeResult {
-  const compiled = compileFormat(range.format, range.controls);
+  const compiled = compileForEdit(range.format, range.controls);
   const subject = `Cannot merge ${hex(range.length)} bytes at ${hex(range.gva)}`;
   const span = checkRange(compiled, range, subject);
   const editor = new TableEditor(tables, compiled, subject, range);
@@ -100,9 +104,9 @@ class Merging<TableAddr> {
     const { editor } = this;
     const union = this.unionOf(slot, table);
     if (union === undefined) return;
-    const entry = editor.encode(slot.level, union.gpa, union.attributes, slot.base, union.rest);
+    const entry = editor.leaves.encode(slot.level, union.gpa, union.attributes, slot.base, union.rest);
     editor.write(slot, entry, { broken: this.compiled.format.breakBeforeMake === true });
-    editor.invalidate(slot, 'resized', true);
+    editor.invalidate(slot, 'resized', true, union.attributes.global !== 0);
     editor.release(slot);
     this.merged++;
   }
@@ -114,12 +118,13 @@ class Merging<TableAddr> {
     const inherited = compiled.inherited(lo | level.noRights, hi);
     let union: Union | undefined;
     for (const part of editor.slots(below, table, true, base, base, base + level.tableSpan - 1)) {
-      if (part.verdict !== LEAF) return undefined;
-      const own = decodeLeaf(below, part.lo, part.hi);
+      if (part.verdict !== LEAF && part.verdict !== SPECIAL_LEAF) return undefined;
+      const { lo: partLo, hi: partHi } = isGrouped(part) ? ungrouped(part) : part;
+      const own = decodeLeaf(below, partLo, partHi);
       // What the table's entry takes away from all of them, the large leaf takes away.
       const attributes = { ...own, rights: own.rights & inherited };
-      const gpa = leafAddress(below, part.lo, part.hi);
-      const rest = residue(below, part.lo, part.hi);
+      const gpa = leafAddress(below, partLo, partHi);
+      const rest = residue(below, partLo, partHi);
       if (union === undefined) {
         if (gpa % level.pageSize !== 0) return undefined;
         union = { gpa, attributes, rest };

@@ -1,5 +1,5 @@
 import { hex } from '../core/index.ts';
-import { compileFormat } from './compile-format.ts';
+import { compileForEdit } from './compile-format.ts';
 import type { PageSpan } from './edit-range.ts';
 import type { Level } from './level.ts';
 import type { MapResult } from './map.ts';
@@ -31,13 +31,14 @@ export function prepareTables<TableAddr>(
   request: ShareRequest,
 ): Omit<MapResult, 'leaves'> {
   const subject = `Cannot prepare tables for ${hex(request.length)} bytes at ${hex(request.gva)}`;
-  const compiled = compileFormat(request.format, request.controls);
+  const compiled = compileForEdit(request.format, request.controls);
   const span = checkTableRange(compiled, request, subject);
   const editor = new TableEditor(tables, compiled, subject, request);
-  const { freed: _, ...outcome } = editor.run(
-    (root) => prepare(editor, span, compiled.top, root, true, 0),
-    undefined,
-  );
+  const {
+    freed: _freed,
+    steps: _steps,
+    ...outcome
+  } = editor.run((root) => prepare(editor, span, compiled.top, root, true, 0), undefined);
   return outcome;
 }
 

@@ -1,7 +1,8 @@
 import { hex } from '../core/index.ts';
-import { compileFormat } from './compile-format.ts';
+import { compileForEdit } from './compile-format.ts';
 import type { CompiledFormat } from './compiled-format.ts';
 import { checkRange, type EditRange, type PageSpan } from './edit-range.ts';
+import type { EditStep } from './edit-step.ts';
 import { decodeLeaf, type LeafAttributes, leafAddress, otherGrants, residue } from './entry-codec.ts';
 import type { EntrySlot } from './entry-slot.ts';
 import { checkExecute, type ExecuteRequest, executeChange, type RightsChange } from './execute-rights.ts';
@@ -10,7 +11,7 @@ import type { Level } from './level.ts';
 import { RIGHT_BITS, type RightName, USER } from './rights.ts';
 import { TableEditor } from './table-editor.ts';
 import type { TableOps } from './table-ops.ts';
-import { LEAF, NOT_PRESENT, TABLE } from './verdict.ts';
+import { LEAF, NOT_PRESENT, SPECIAL_LEAF, TABLE } from './verdict.ts';
 
 /** What {@link protect} is to change. What is absent stays as it is. */
 export interface ProtectRequest extends EditRange, ExecuteRequest {
@@ -38,12 +39,15 @@ export interface ProtectResult {
   readonly tables: number;
   /** What has to go from the hardware's caches. */
   readonly invalidations: readonly Invalidation[];
+  /** Where entries had to be broken first (AArch64): everything that was done, in its order. Else empty. */
+  readonly steps: readonly EditStep[];
   readonly reloadRoot: boolean;
 }
 
 /**
  * Changes what is allowed on a range of virtual addresses, or another attribute of its pages. A large page that the range
- * cuts is split.
+ * cuts is split. Of pages that the hardware may take for one (AArch64's contiguous bit, RISC-V's Svnapot) either all are
+ * changed, or they become single pages first.
  *
  * All or nothing: where anything stands in the way the tables are as they were.
  *
@@ -51,7 +55,7 @@ export interface ProtectResult {
  * - `invalid`, `misaligned`, `not-canonical`: the range is none of this format, or it cannot express what is asked
  * - `not-mapped`: a page of the range is not mapped
  * - `restricted`: a table entry above the range does not allow what is asked
- * - `malformed`: an existing table entry has reserved bits set, or is one of those of a larger page (RISC-V's Svnapot)
+ * - `malformed`: an existing table entry has reserved bits set
  * - `table-unreadable`: an existing table cannot be read
  * - `table-unwritable`: an existing table, or the frame for a new one, cannot be written
  * - `shared`: other entries lead to a table that would be changed: see {@link EditRange.changeShared}
@@ -67,12 +71,14 @@ export interface ProtectResult {
  * map(tables, { format: X86_4LEVEL, gva: 0n, gpa: 0, length: 0x4000, write: true });
  * const { leaves, invalidations } = protect(tables, { format: X86_4LEVEL, gva: 0x1000n, length: 0x2000, write: false });
  * assert.equal(leaves, 2);
- * assert.deepEqual(invalidations, [{ gva: 0x1000n, size: 0x2000, pageSize: 0x1000, why: 'changed', tables: false }]);
+ * assert.deepEqual(invalidations, [
+ *   { gva: 0x1000n, size: 0x2000, pageSize: 0x1000, why: 'changed', tables: false, global: false },
+ * ]);
  * assert.equal(new Translator({ tables, format: X86_4LEVEL }).translate(0x1000n, { kind: 'write' }).kind, 'page-fault');
  * ```
  */
 export function protect<TableAddr>(tables: TableOps<TableAddr>, request: ProtectRequest): ProtectResult {
-  const compiled = compileFormat(request.format, request.controls);
+  const compiled = compileForEdit(request.format, request.controls);
   const subject = `Cannot protect ${hex(request.length)} bytes at ${hex(request.gva)}`;
   const span = checkRange(compiled, request, subject);
   const editor = new TableEditor(tables, compiled, subject, request);
@@ -134,7 +140,7 @@ class Protection<TableAddr> {
   }
 
   change(level: Level, table: TableAddr, exists: boolean, base: number, andLo: number, orHi: number): void {
-    for (const slot of this.editor.slots(level, table, exists, base, this.first, this.last))
+    for (const slot of this.editor.slotsToChange(level, table, exists, base, this.first, this.last))
       this.changeSlot(slot, andLo, orHi);
   }
 
@@ -148,6 +154,7 @@ class Protection<TableAddr> {
         this.change(level.next, editor.below(slot), exists, base, andLo & (lo | level.noRights), orHi | hi);
         return;
       case LEAF:
+      case SPECIAL_LEAF:
         if (base >= first && base + level.tableSpan - 1 <= last) this.changeLeaf(slot, andLo, orHi);
         else this.change(level.next, editor.split(slot), false, base, andLo, orHi);
         return;
@@ -179,7 +186,7 @@ class Protection<TableAddr> {
     };
     const gpa = leafAddress(level, lo, hi);
     const grants = otherGrants(level, lo, hi, denied);
-    const entry = editor.encode(level, gpa, after, base, residue(level, lo, hi) & ~grants);
+    const entry = editor.leaves.encode(level, gpa, after, base, residue(level, lo, hi) & ~grants);
     this.leaves++;
     if (entry === ((BigInt(hi >>> 0) << 32n) | BigInt(lo >>> 0))) return;
     const otherKind = after.memoryType !== before.memoryType;
@@ -191,7 +198,9 @@ class Protection<TableAddr> {
       after.accessed >= before.accessed &&
       after.dirty >= before.dirty &&
       (before.rights & ~rights) === 0;
-    editor.write(slot, entry, { broken: otherKind && compiled.format.breakBeforeMake === true });
-    if (slot.exists) editor.invalidate(slot, wider ? 'widened' : 'changed', false);
+    // D8.16: what makes a page global is no change in place, for the pages that are not may be cached in every address space.
+    const broken = compiled.format.breakBeforeMake === true && (otherKind || after.global > before.global);
+    editor.write(slot, entry, { broken });
+    if (slot.exists) editor.invalidate(slot, wider ? 'widened' : 'changed', false, after.global !== 0);
   }
 }

@@ -1,10 +1,11 @@
 import { hex } from '../core/index.ts';
-import { compileFormat } from './compile-format.ts';
+import { compileForEdit } from './compile-format.ts';
 import type { CompiledFormat } from './compiled-format.ts';
 import { checkRange, type EditRange, type PageSpan } from './edit-range.ts';
 import { entryOf, halvesOf } from './entry-halves.ts';
 import type { EntrySlot } from './entry-slot.ts';
 import type { Invalidation } from './invalidation.ts';
+import { isGrouped, ungrouped } from './leaf-group.ts';
 import type { Level } from './level.ts';
 import { PagingError } from './paging-error.ts';
 import { TableEditor } from './table-editor.ts';
@@ -84,12 +85,16 @@ export function shareTables<TableAddr>(
   request: ShareRequest,
 ): ShareResult {
   const subject = `Cannot share ${hex(request.length)} bytes at ${hex(request.gva)}`;
-  const compiled = compileFormat(request.format, request.controls);
+  const compiled = compileForEdit(request.format, request.controls);
   const span = checkTableRange(compiled, request, subject);
   const source = new TableEditor(from, compiled, subject);
   const editor = new TableEditor(to, compiled, subject, request);
   const sharing = new Sharing(source, editor, span);
-  const { freed: _, ...outcome } = editor.run(
+  const {
+    freed: _freed,
+    steps: _steps,
+    ...outcome
+  } = editor.run(
     (root) => sharing.share(compiled.top, from.rootTable(), root, true, 0, NOTHING_ABOVE, NOTHING_ABOVE),
     undefined,
   );
@@ -168,9 +173,13 @@ class Sharing<TableAddr> {
     if (this.handsDown(above) !== this.handsDown(targetAbove))
       throw editor.entryError('restricted', 'the tables above do not allow the same', ours);
     if (theirs.verdict === TABLE) this.retain(source.target(theirs), ours);
-    editor.write(ours, entryOf(theirs.lo, theirs.hi), { links: theirs.verdict === TABLE });
+    // A large page may be one of a group here, and its neighbours may not come along.
+    const { lo, hi } = isGrouped(theirs) ? ungrouped(theirs) : theirs;
+    const isTable = theirs.verdict === TABLE;
+    editor.write(ours, entryOf(lo, hi), { links: isTable });
+    // Of what lies below a table some may be global.
     if (ours.exists && format.remembersAbsence === true)
-      editor.invalidate(ours, 'added', theirs.verdict === TABLE);
+      editor.invalidate(ours, 'added', isTable, isTable || theirs.level.isGlobal(lo, hi));
     this.entries++;
   }
 
@@ -197,7 +206,7 @@ class Sharing<TableAddr> {
       this.share(level.next, table, created, false, base, passed, pass(targetAbove, theirs));
       editor.write(ours, this.like(theirs, created), { links: true });
       if (ours.exists && editor.compiled.format.remembersAbsence === true)
-        editor.invalidate(ours, 'added', true);
+        editor.invalidate(ours, 'added', true, true);
       return;
     }
     if (ours.verdict !== TABLE) throw editor.entryError('taken', 'something is mapped there', ours);

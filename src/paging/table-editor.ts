@@ -1,23 +1,20 @@
 import { hex } from '../core/index.ts';
-import { NONE, physical } from './bits.ts';
+import { physical } from './bits.ts';
 import type { CompiledFormat } from './compiled-format.ts';
-import {
-  addressBits,
-  decodeLeaf,
-  encodeLeaf,
-  type LeafAttributes,
-  leafAddress,
-  residue,
-} from './entry-codec.ts';
+import type { EditStep } from './edit-step.ts';
+import { decodeLeaf, leafAddress, residue } from './entry-codec.ts';
 import { entryOf, halvesOf } from './entry-halves.ts';
 import type { EntrySlot } from './entry-slot.ts';
 import { EntryWrites, Unwritten, type WriteKind } from './entry-writes.ts';
 import type { Invalidation } from './invalidation.ts';
+import { Invalidations } from './invalidations.ts';
+import { LeafEncoder } from './leaf-encoder.ts';
+import { groupSpan, isGrouped, ungroupAll } from './leaf-group.ts';
 import type { Level } from './level.ts';
 import { PagingError, type PagingErrorCode } from './paging-error.ts';
 import type { TableOps } from './table-ops.ts';
 import { type PlacedTable, TableReferences } from './table-references.ts';
-import { LEAF, NOT_PRESENT, SPECIAL_LEAF, TABLE } from './verdict.ts';
+import { NOT_PRESENT, TABLE } from './verdict.ts';
 import { addressOf } from './virtual-range.ts';
 
 /** What an edit came to. */
@@ -25,6 +22,8 @@ export interface EditOutcome {
   readonly tables: number;
   readonly freed: number;
   readonly invalidations: readonly Invalidation[];
+  /** What was done in which order, where entries had to be broken first; else empty. */
+  readonly steps: readonly EditStep[];
   readonly reloadRoot: boolean;
 }
 
@@ -43,16 +42,18 @@ export class TableEditor<TableAddr> {
   readonly compiled: CompiledFormat;
   readonly tables: TableOps<TableAddr>;
   readonly references: TableReferences<TableAddr>;
+  readonly leaves: LeafEncoder<TableAddr>;
   /** Cannot map 4096 bytes at ...: how messages begin. */
   private readonly subject: string;
   private readonly changeShared: boolean;
   private readonly created: TableAddr[] = [];
   private readonly retained: TableAddr[] = [];
   private readonly writes: EntryWrites<TableAddr>;
-  private readonly invalidations: Invalidation[] = [];
+  private readonly invalidations: Invalidations;
   private reloadRoot = false;
-  /** What a leaf gets that was not there before. */
-  private readonly freshLeaf: bigint;
+  /** The table for which was found out last whether those above say that all below is global. */
+  private globalKey = -1;
+  private globalAbove = false;
 
   constructor(
     tables: TableOps<TableAddr>,
@@ -66,8 +67,10 @@ export class TableEditor<TableAddr> {
     this.changeShared = changeShared;
     this.writes = new EntryWrites(tables, compiled.format.entrySize);
     this.references = new TableReferences(tables, compiled.format, (table) => this.tablesBelow(table));
-    const { lo, hi } = compiled.format.freshLeaf ?? NONE;
-    this.freshLeaf = entryOf(lo, hi);
+    this.leaves = new LeafEncoder(tables, compiled, (why, page, level) =>
+      this.error('invalid', why, page, level),
+    );
+    this.invalidations = new Invalidations(compiled.format);
   }
 
   /**
@@ -81,6 +84,7 @@ export class TableEditor<TableAddr> {
     edit: (root: TableAddr) => void,
     invalidate: ((what: readonly Invalidation[]) => void) | undefined,
   ): EditOutcome {
+    const invalidations = this.invalidations.list;
     try {
       const root = this.tables.rootTable();
       this.references.enterRoot(this.compiled.top, root);
@@ -92,7 +96,7 @@ export class TableEditor<TableAddr> {
       throw error;
     }
     try {
-      this.writes.commit(this.invalidations.length > 0 ? () => invalidate?.(this.invalidations) : undefined);
+      this.writes.commit(invalidations.length > 0 ? () => invalidate?.(invalidations) : undefined);
     } catch (error) {
       // Frames that the hardware may still take for tables are lost sooner than given to somebody else.
       if (!this.writes.exposedTables) this.giveUp();
@@ -101,7 +105,8 @@ export class TableEditor<TableAddr> {
     return {
       tables: this.created.length,
       freed: this.references.commit(),
-      invalidations: this.invalidations,
+      invalidations,
+      steps: this.writes.steps(invalidations),
       reloadRoot: this.reloadRoot,
     };
   }
@@ -134,6 +139,32 @@ export class TableEditor<TableAddr> {
     const to = this.lastIndex(level, base, last);
     for (let index = this.firstIndex(level, base, first); index <= to; index++)
       yield this.slot(level, table, exists, base, index);
+  }
+
+  /** As {@link slots}, to change them: groups that hardware may take for one page, and the range would cut, are ended. */
+  *slotsToChange(
+    level: Level,
+    table: TableAddr,
+    exists: boolean,
+    base: number,
+    first: number,
+    last: number,
+  ): Generator<EntrySlot<TableAddr>> {
+    for (const slot of this.slots(level, table, exists, base, first, last)) {
+      const group = isGrouped(slot) ? groupSpan(slot, base) : undefined;
+      if (group === undefined || (group.first >= first && group.last <= last)) {
+        yield slot;
+        continue;
+      }
+      const grouped = [...this.slots(level, table, exists, base, group.first, group.last)].filter(isGrouped);
+      const broken = this.compiled.format.breakBeforeMake === true;
+      for (const [i, { lo, hi }] of ungroupAll(this.compiled, grouped).entries()) {
+        const member = grouped[i] as EntrySlot<TableAddr>;
+        this.write(member, entryOf(lo, hi), { broken });
+        if (exists) this.invalidate(member, 'resized', false);
+      }
+      yield this.slot(level, table, exists, base, (slot.base - base) / level.tableSpan);
+    }
   }
 
   slot(level: Level, table: TableAddr, exists: boolean, base: number, index: number): EntrySlot<TableAddr> {
@@ -194,24 +225,40 @@ export class TableEditor<TableAddr> {
     this.release(slot);
   }
 
-  /** Notes that what the hardware may have cached of an entry has to go. */
-  invalidate(slot: EntrySlot<TableAddr>, why: Invalidation['why'], tables: boolean): void {
-    const { level, base, shared } = slot;
-    const gva = addressOf(this.compiled.format, base);
-    const size = level.tableSpan * 4096;
-    const last = this.invalidations.at(-1);
-    if (
-      last !== undefined &&
-      last.why === why &&
-      last.tables === tables &&
-      (last.shared ?? false) === shared &&
-      last.pageSize === size &&
-      last.gva + BigInt(last.size) === gva
-    ) {
-      this.invalidations[this.invalidations.length - 1] = { ...last, size: last.size + size };
-    } else {
-      this.invalidations.push({ gva, size, pageSize: size, why, tables, ...(shared && { shared }) });
+  /**
+   * Notes that what the hardware may have cached of an entry has to go.
+   *
+   * @param global - whether what takes the entry's place, or is below it, is global; of the entry itself that is seen here
+   */
+  invalidate(slot: EntrySlot<TableAddr>, why: Invalidation['why'], tables: boolean, global = false): void {
+    const { format, controls } = this.compiled;
+    const inForce = format.architecture.global(controls);
+    this.invalidations.add(slot, why, tables, inForce && (global || this.isGlobal(slot)));
+  }
+
+  private isGlobal({ level, base, lo, hi, verdict }: EntrySlot<TableAddr>): boolean {
+    const { inheritedLo } = this.compiled;
+    if (verdict === TABLE ? (lo & inheritedLo) !== 0 : verdict !== NOT_PRESENT && level.isGlobal(lo, hi))
+      return true;
+    return inheritedLo !== 0 && this.inheritsGlobal(level, base);
+  }
+
+  /** Whether a table above says of everything below it that it is global (RISC-V). */
+  private inheritsGlobal(level: Level, base: number): boolean {
+    const key = Math.floor(base / level.tableSpan / 2 ** level.format.indexBits) * 8 + level.slot / 2;
+    if (key === this.globalKey) return this.globalAbove;
+    this.globalKey = key;
+    this.globalAbove = false;
+    let table = this.tables.rootTable();
+    let at = this.compiled.top;
+    for (let tableBase = 0; at !== level && !this.globalAbove; at = at.next) {
+      const slot = this.slot(at, table, true, tableBase, Math.floor((base - tableBase) / at.tableSpan));
+      if (slot.verdict !== TABLE) break;
+      this.globalAbove = (slot.lo & this.compiled.inheritedLo) !== 0;
+      table = this.target(slot);
+      tableBase = slot.base;
     }
+    return this.globalAbove;
   }
 
   /** A new, empty table below an entry. The caller fills it, and then links it. */
@@ -271,61 +318,6 @@ export class TableEditor<TableAddr> {
     }
   }
 
-  /** A leaf, checked by reading it back: an address that the format has no bits for does not survive. */
-  encode(
-    level: Level,
-    gpa: number,
-    attributes: LeafAttributes,
-    base: number,
-    rest: bigint = this.freshLeaf,
-  ): bigint {
-    const [gpaLo, gpaHi] = halvesOf(gpa);
-    const { lo, hi } = encodeLeaf(level, gpaLo, gpaHi, attributes);
-    if (level.judge(lo, hi) !== LEAF || leafAddress(level, lo, hi) !== gpa)
-      throw this.noLeaf(level, gpa, base);
-    // What a large leaf has where a small one has its address is no part of the address.
-    return entryOf(lo, hi) | (rest & ~addressBits(level));
-  }
-
-  /**
-   * Makes `count` entries of a table that nothing points to leaves of one run of memory, each checked as in
-   * {@link encode}. Of a leaf that was encoded once only the address changes: 20 ns a leaf, where reading, encoding and
-   * checking each by itself takes 700.
-   *
-   * @param index - of the first entry, which covers page `page` and shall lead to `gpa`
-   */
-  fillLeaves(
-    level: Level,
-    table: TableAddr,
-    index: number,
-    count: number,
-    page: number,
-    gpa: number,
-    attributes: LeafAttributes,
-    rest: bigint = this.freshLeaf,
-  ): void {
-    const { tables } = this;
-    const { entrySize } = this.compiled.format;
-    const { leafAddress: mover, leafTestLo, leafTestHi, leafTestValue, pageSize } = level;
-    const plain = encodeLeaf(level, 0, 0, attributes);
-    const kept = rest & ~addressBits(level);
-    const keptLo = Number(kept & 0xffff_ffffn) | 0;
-    const keptHi = Number(kept >> 32n) | 0;
-    for (let i = 0; i < count; i++) {
-      const at = gpa + i * pageSize;
-      const atLo = (at % 0x1_0000_0000) | 0;
-      const atHi = Math.floor(at / 0x1_0000_0000) | 0;
-      const lo = plain.lo | mover.entryLo(atLo, atHi);
-      const hi = plain.hi | mover.entryHi(atHi);
-      const quick = (lo & leafTestLo) === leafTestValue && (hi & leafTestHi) === 0;
-      if (!quick && level.judge(lo, hi) !== LEAF) throw this.noLeaf(level, at, page + i * level.tableSpan);
-      if (mover.addressLo(lo) !== atLo || mover.addressHi(lo, hi) !== atHi)
-        throw this.noLeaf(level, at, page + i * level.tableSpan);
-      const address = tables.entryAddr(table, (index + i) * entrySize);
-      tables.writeEntry(address, entryOf(lo | keptLo, hi | keptHi), entrySize);
-    }
-  }
-
   /** Replaces a leaf by a table of leaves that say the same; answers the table. */
   split(slot: EntrySlot<TableAddr>): TableAddr {
     const { level, lo, hi, base } = slot;
@@ -336,7 +328,7 @@ export class TableEditor<TableAddr> {
     const gpa = leafAddress(level, lo, hi);
     if (!below.hasLeaves)
       throw this.error('restricted', `${below.format.entry} cannot be a leaf`, base, level);
-    this.fillLeaves(below, table, 0, level.tableSpan / below.tableSpan, base, gpa, attributes, rest);
+    this.leaves.fill(below, table, 0, level.tableSpan / below.tableSpan, base, gpa, attributes, rest);
     this.invalidate(slot, 'resized', false);
     this.link(slot, table, this.compiled.format.breakBeforeMake === true);
     return table;
@@ -350,13 +342,9 @@ export class TableEditor<TableAddr> {
     return true;
   }
 
-  /** The error for an entry that is neither a table nor a leaf that could be changed. */
+  /** The error for an entry that is neither a table nor a leaf. */
   unusable(slot: EntrySlot<TableAddr>): PagingError {
-    const why =
-      slot.verdict === SPECIAL_LEAF
-        ? 'it is one of the entries of a larger page, which are not taken apart'
-        : 'it has reserved bits set';
-    return this.entryError('malformed', why, slot);
+    return this.entryError('malformed', 'it has reserved bits set', slot);
   }
 
   private unwritable(slot: EntrySlot<TableAddr>, cause?: unknown): PagingError {
@@ -370,11 +358,6 @@ export class TableEditor<TableAddr> {
     cause?: unknown,
   ): PagingError {
     return this.error(code, why, base, level, this.tables.toPhys(address), cause);
-  }
-
-  private noLeaf(level: Level, gpa: number, page: number): PagingError {
-    const why = `a page of ${hex(level.pageSize)} bytes cannot be at ${hex(gpa)}`;
-    return this.error('invalid', why, page, level);
   }
 
   error(

@@ -1,6 +1,7 @@
 import { hex } from '../core/index.ts';
-import { compileFormat } from './compile-format.ts';
+import { compileForEdit } from './compile-format.ts';
 import { checkRange, type EditRange, type PageSpan } from './edit-range.ts';
+import type { EditStep } from './edit-step.ts';
 import type { EntrySlot } from './entry-slot.ts';
 import type { Invalidation } from './invalidation.ts';
 import type { Level } from './level.ts';
@@ -18,13 +19,15 @@ export interface UnmapResult {
   readonly freed: number;
   /** What has to go from the hardware's caches. */
   readonly invalidations: readonly Invalidation[];
+  /** Where entries had to be broken first (AArch64): everything that was done, in its order. Else empty. */
+  readonly steps: readonly EditStep[];
   /** PAE keeps the four root entries in registers: the processor has to load CR3 again. */
   readonly reloadRoot: boolean;
 }
 
 /**
  * Unmaps a range of virtual addresses. What is not mapped stays so; a large page that the range cuts is split, and its rest
- * stays mapped.
+ * stays mapped; pages that the hardware may take for one (AArch64's contiguous bit, RISC-V's Svnapot) are single ones then.
  *
  * A table below which the range covers everything is cut off at its entry and not written: others may lead to it, and see it
  * as it was ({@link shareTables}). It is given back with its last reference, and so are the tables below it and those that
@@ -35,7 +38,7 @@ export interface UnmapResult {
  *
  * @throws PagingError
  * - `invalid`, `misaligned`, `not-canonical`: the range is none of this format
- * - `malformed`: an existing table entry has reserved bits set, or is one of those of a larger page (RISC-V's Svnapot)
+ * - `malformed`: an existing table entry has reserved bits set
  * - `table-unreadable`: an existing table cannot be read
  * - `table-unwritable`: an existing table, or the frame for a new one, cannot be written
  * - `shared`: other entries lead to a table that would be changed: see {@link EditRange.changeShared}
@@ -58,7 +61,7 @@ export interface UnmapResult {
  * ```
  */
 export function unmap<TableAddr>(tables: TableOps<TableAddr>, range: EditRange): UnmapResult {
-  const compiled = compileFormat(range.format, range.controls);
+  const compiled = compileForEdit(range.format, range.controls);
   const subject = `Cannot unmap ${hex(range.length)} bytes at ${hex(range.gva)}`;
   const span = checkRange(compiled, range, subject);
   const editor = new TableEditor(tables, compiled, subject, range);
@@ -81,7 +84,7 @@ class Unmapping<TableAddr> {
   }
 
   clear(level: Level, table: TableAddr, exists: boolean, base: number): void {
-    for (const slot of this.editor.slots(level, table, exists, base, this.first, this.last))
+    for (const slot of this.editor.slotsToChange(level, table, exists, base, this.first, this.last))
       this.clearSlot(slot);
   }
 
@@ -105,6 +108,7 @@ class Unmapping<TableAddr> {
         return;
       }
       case LEAF:
+      case SPECIAL_LEAF:
         if (!whole) {
           this.clear(level.next, editor.split(slot), false, base);
           return;

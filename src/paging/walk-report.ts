@@ -75,7 +75,7 @@ export function isGlobal({ compiled, entries }: WalkTrace, leaf: Level): boolean
   let lo = entries[leaf.slot] as number;
   for (let slot = 0; slot < leaf.slot; slot += 2) lo |= (entries[slot] as number) & compiled.inheritedLo;
   const hi = entries[leaf.slot + 1] as number;
-  return (((lo & leaf.globalLo) | (hi & leaf.globalHi)) !== 0) !== leaf.globalInverted;
+  return leaf.isGlobal(lo, hi);
 }
 
 /** The leaf at which a walk ended; for walks that reached one. */

@@ -173,7 +173,7 @@ describe('what an edit says and does, in order', () => {
       };
       const during = (after: bigint | undefined): bigint | undefined => (format === AARCH64 ? 0n : after);
       const resized = (upper: boolean): Invalidation[] => [
-        { gva: LARGE_AT, size: LARGE, pageSize: LARGE, why: 'resized', tables: upper },
+        { gva: LARGE_AT, size: LARGE, pageSize: LARGE, why: 'resized', tables: upper, global: false },
       ];
 
       protect(tables, { ...whole, length: 0x1000, write: true, invalidate });
@@ -182,7 +182,7 @@ describe('what an edit says and does, in order', () => {
       assert.deepEqual(seen.splice(0), [[during(table), resized(false)]]);
 
       protect(tables, { ...whole, length: 0x1000, write: false, dirty: false, invalidate });
-      const one = { gva: LARGE_AT, size: 0x1000, pageSize: 0x1000, tables: false };
+      const one = { gva: LARGE_AT, size: 0x1000, pageSize: 0x1000, tables: false, global: false };
       assert.deepEqual(seen.splice(0), [[table, [{ ...one, why: 'changed' }]]]);
 
       merge(tables, { ...whole, invalidate });
@@ -193,7 +193,10 @@ describe('what an edit says and does, in order', () => {
       protect(tables, { ...whole, memoryType: 1, invalidate });
       const typed = tables.readEntry(at, 8);
       assert.deepEqual(seen.splice(0), [
-        [during(typed), [{ gva: LARGE_AT, size: LARGE, pageSize: LARGE, why: 'changed', tables: false }]],
+        [
+          during(typed),
+          [{ gva: LARGE_AT, size: LARGE, pageSize: LARGE, why: 'changed', tables: false, global: false }],
+        ],
       ]);
       protect(tables, { ...whole, memoryType: 1, invalidate });
       merge(tables, { ...whole, invalidate });
@@ -238,6 +241,7 @@ describe('what an edit says and does, in order', () => {
       pageSize,
       why: 'widened',
       tables: false,
+      global: false,
     });
     assert.deepEqual(change(at, 2 * LARGE + 0x3000), [
       widened(at, 2 * LARGE, LARGE),

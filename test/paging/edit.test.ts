@@ -78,7 +78,7 @@ describe('unmap, protect and merge', () => {
       const cut = unmap(tables, hole);
       assert.deepEqual([cut.unmapped, cut.tables, cut.freed], [0x2000, 1, 0]);
       assert.deepEqual(cut.invalidations, [
-        { gva: BigInt(large), size: large, pageSize: large, why: 'resized', tables: false },
+        { gva: BigInt(large), size: large, pageSize: large, why: 'resized', tables: false, global: false },
       ]);
       const pages = before.filter((_, i) => i !== 3 && i !== 4);
       assert.deepEqual(listing(tables, format), pages);
@@ -109,7 +109,10 @@ describe('unmap, protect and merge', () => {
       assert.deepEqual(narrower, {
         leaves: 2,
         tables: 0,
-        invalidations: [{ gva: 0x40_1000n, size: 0x2000, pageSize: 0x1000, why: 'changed', tables: false }],
+        invalidations: [
+          { gva: 0x40_1000n, size: 0x2000, pageSize: 0x1000, why: 'changed', tables: false, global: false },
+        ],
+        steps: [],
         reloadRoot: false,
       });
       const writable = [0, 1, 2, 3].map((i) => {
@@ -144,11 +147,12 @@ describe('unmap, protect and merge', () => {
           (edits) => {
             const { frames, tables } = setUp(format);
             const users = format !== EPT_4LEVEL;
+            const writeBack = users ? 0 : 6;
             const model = new Map<bigint, string>();
             const put = (gva: bigint, gpa: number, write: boolean, user: boolean): void => {
               model.set(
                 gva,
-                `${gva.toString(16)} ${gpa.toString(16)} r${write ? 'w' : '-'}x${user || !users ? 'u' : 's'} 0`,
+                `${gva.toString(16)} ${gpa.toString(16)} r${write ? 'w' : '-'}x${user || !users ? 'u' : 's'} ${writeBack}`,
               );
             };
             for (const { what, page, count, write, user } of edits) {

@@ -72,7 +72,15 @@ describe('address spaces that share tables', () => {
     assert.equal(resolve(first, X86_4LEVEL, page.gva), 0x6000);
     const { invalidations, freed } = unmap(first, { ...page, changeShared: true });
     assert.deepEqual(invalidations, [
-      { gva: page.gva, size: 0x1000, pageSize: 0x1000, why: 'removed', tables: false, shared: true },
+      {
+        gva: page.gva,
+        size: 0x1000,
+        pageSize: 0x1000,
+        why: 'removed',
+        tables: false,
+        global: false,
+        shared: true,
+      },
     ]);
     assert.equal(freed, 0);
     assert.equal(resolve(second, X86_4LEVEL, page.gva), -1);
@@ -205,7 +213,9 @@ describe('address spaces that share tables', () => {
     map(first, { format, gva: 0x1000n, gpa: 0x5000, length: 0x1000 });
     const { invalidations } = shareTables(first, second, { format, gva: 0n, length: HUGE });
     // RISC-V may remember that nothing was there.
-    assert.deepEqual(invalidations, [{ gva: 0n, size: HUGE, pageSize: HUGE, why: 'added', tables: true }]);
+    assert.deepEqual(invalidations, [
+      { gva: 0n, size: HUGE, pageSize: HUGE, why: 'added', tables: true, global: true },
+    ]);
     assert.equal(resolve(second, format, 0x1000n), 0x5000);
     assert.equal(second.used, 0x8000);
     for (const gpa of [0xf_f000, 0x10_5000])

@@ -158,6 +158,17 @@ export const EQUIVALENTS_OF_WALKER = [
   },
   {
     file: 'src/paging/two-stage-translator.ts',
+    why: 'a translator of one stage that refused has no other kind of fault than these and a page fault',
+    changes: [
+      [
+        "fault.secondStage = kind === 'not-canonical' || kind === 'table-unreadable' ? kind : 'page-fault';",
+        "kind === 'not-canonical' || kind === 'table-unreadable'",
+        'true',
+      ],
+    ],
+  },
+  {
+    file: 'src/paging/two-stage-translator.ts',
     why: 'no access has that code, and so nothing allows it',
     changes: [
       ['for (let code = 0; code < ACCESS_CODES; code++) {', 'code < ACCESS_CODES', 'code <= ACCESS_CODES'],

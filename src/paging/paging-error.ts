@@ -19,7 +19,7 @@ export type PagingErrorCode =
 export interface PagingErrorFacts {
   /** The virtual address. */
   readonly gva?: bigint | undefined;
-  /** Level of the entry concerned; 1 is the last. */
+  /** Level of the entry concerned, as the architecture numbers it: the last is 1 on x86, 0 on RISC-V, 3 on AArch64. */
   readonly level?: number | undefined;
   /** Physical address of the entry concerned. */
   readonly entryAddress?: number | undefined;

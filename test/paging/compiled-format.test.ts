@@ -12,6 +12,7 @@ import {
   RISCV_SV39,
   Translator,
   X86_4LEVEL,
+  X86_5LEVEL,
   X86_32,
   X86_FORMATS,
   X86_PAE,
@@ -44,6 +45,16 @@ describe('addresses of a format', () => {
     const high = [0xffff_ffff_fe00_0000n, 0xffff_ffff_fdff_ffffn, 0xffff_fffe_fe00_0000n, 0xfe00_0000n, 0n];
     assert.deepEqual(canonical(half('upper', 25), ...high), [true, false, false, false, false]);
     assert.deepEqual(canonical(half('lower', 32), 0xffff_ffffn, 0x1_0000_0000n), [true, false]);
+  });
+
+  it('T3: what has to repeat itself in the upper half: from bit 47, 56 and 38 on, or all above the format’s', () => {
+    const shift = (format: PagingFormat): number => new CompiledFormat(format, undefined).upperShift;
+    assert.equal(shift(X86_4LEVEL), 47 - 32);
+    assert.equal(shift(X86_5LEVEL), 56 - 32);
+    assert.equal(shift(RISCV_SV39), 38 - 32);
+    assert.equal(shift(NPT_4LEVEL), 48 - 32);
+    assert.equal(shift(STAGE2), 40 - 32);
+    for (const format of [X86_32, X86_PAE, RISCV_SV32]) assert.equal(shift(format), 0);
   });
 
   it('T1: the smallest page is the granule', () => {

@@ -169,6 +169,13 @@ describe('what an entry is', () => {
     assert.deepEqual(leaves(aarch64Stage1Format({ granule: 16384, inputBits: 47 })), [false, true, true]);
   });
 
+  it('T2: tables of every level have a say in rights, but PAE’s four entries', () => {
+    const mute = (format: PagingFormat): number[] => levelsOf(format).map(({ noRights }) => noRights);
+    assert.deepEqual(mute(X86_PAE), [-1, 0, 0]);
+    assert.deepEqual(mute(X86_4LEVEL), [0, 0, 0, 0]);
+    assert.deepEqual(mute(X86_32), [0, 0]);
+  });
+
   it('T1: a 64 KiB page of Svnapot is a leaf of the last level, with a place of its own for its address', () => {
     const last = levelOf(RISCV_SV39, 0);
     const page = 0x8000_0000_0004_d0cfn; // 0x134000, of which bits 15:12 are 0100: no page of 64 KiB

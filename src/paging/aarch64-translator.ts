@@ -6,9 +6,13 @@ import type { PageTranslator, WalkedPage } from './address-translator.ts';
 import type { AccessedDirty } from './architecture.ts';
 import { PagingError } from './paging-error.ts';
 import type { TableReadOps } from './table-ops.ts';
-import type { OneStageTranslation } from './translation.ts';
+import type { Translation } from './translation.ts';
 import { Translator } from './translator.ts';
+import { TwoStageTranslator } from './two-stage-translator.ts';
 import { WalkFault } from './walk-fault.ts';
+
+/** What translates one half. */
+type Half<TableAddr> = Translator<TableAddr> | TwoStageTranslator<TableAddr>;
 
 /** Both halves of an address space, as {@link aarch64Stage1FromRegisters} tells them, and where the tables are. */
 export interface AArch64TranslatorInit<TableAddr = number> {
@@ -18,6 +22,11 @@ export interface AArch64TranslatorInit<TableAddr = number> {
   readonly memory?: GuestMemory;
   /** The tables under a root. */
   readonly tables?: (root: number) => TableReadOps<TableAddr>;
+  /**
+   * Translates what both halves answer, where they are a guest's: see {@link TwoStageTranslator}. Then `tables` is asked by the
+   * addresses that this one answers.
+   */
+  readonly second?: Translator | undefined;
   /** What becomes of pages that are not marked as accessed. Default `off`; as the processor does it: `mode.marking`. */
   readonly accessedDirty?: AccessedDirty;
 }
@@ -50,8 +59,8 @@ export class AArch64Translator<TableAddr = number> implements PageTranslator {
   readonly fault: WalkFault = new WalkFault();
   readonly rules: string;
   /** The translator of each half; `undefined` where every address is a fault. */
-  readonly lower: Translator<TableAddr> | undefined;
-  readonly upper: Translator<TableAddr> | undefined;
+  readonly lower: Half<TableAddr> | undefined;
+  readonly upper: Half<TableAddr> | undefined;
   private readonly modes: readonly [AArch64Mode, AArch64Mode];
 
   /** @throws PagingError `invalid` where a half has no tables (`off` or `big-endian`), or neither memory nor tables are given */
@@ -88,7 +97,7 @@ export class AArch64Translator<TableAddr = number> implements PageTranslator {
    *
    * @throws PagingError `invalid` for a bigint outside 0 to 2^64-1, or an access that is none
    */
-  translate(gva: bigint, access: PageAccess = { kind: 'read' }): OneStageTranslation {
+  translate(gva: bigint, access: PageAccess = { kind: 'read' }): Translation {
     splitAddress(gva);
     const hi = halvesOfAddress[1] as number;
     const translator = this.half(hi);
@@ -98,7 +107,7 @@ export class AArch64Translator<TableAddr = number> implements PageTranslator {
     return { ...translator.translate(stripped, access), gva };
   }
 
-  private half(hi: number): Translator<TableAddr> | undefined {
+  private half(hi: number): Half<TableAddr> | undefined {
     return isUpper(hi) ? this.upper : this.lower;
   }
 
@@ -115,6 +124,9 @@ export class AArch64Translator<TableAddr = number> implements PageTranslator {
   private refuse(lo: number, hi: number): -1 {
     const { fault } = this;
     fault.kind = 'not-canonical';
+    fault.secondStage = undefined;
+    fault.during = undefined;
+    fault.gpa = -1;
     fault.errorCode = this.mode(hi).faultCode ?? 0;
     fault.level = 0;
     fault.entryAddress = 0;
@@ -125,7 +137,7 @@ export class AArch64Translator<TableAddr = number> implements PageTranslator {
   }
 
   /** Takes over a half's fault, with the address as it was asked for. */
-  private failed(translator: Translator<TableAddr>, hi: number): -1 {
+  private failed(translator: Half<TableAddr>, hi: number): -1 {
     this.fault.copyFrom(translator.fault);
     this.fault.hi = hi >>> 0;
     return -1;
@@ -138,8 +150,8 @@ function isUpper(hi: number): boolean {
 
 function translatorOf<TableAddr>(
   { name, format, root, controls }: AArch64Mode,
-  { memory, tables, accessedDirty = 'off' }: AArch64TranslatorInit<TableAddr>,
-): Translator<TableAddr> | undefined {
+  { memory, tables, second, accessedDirty = 'off' }: AArch64TranslatorInit<TableAddr>,
+): Half<TableAddr> | undefined {
   if (name === 'faults') return undefined;
   const fail = (why: string): PagingError =>
     new PagingError('invalid', `Cannot translate for AArch64: ${why}`);
@@ -147,7 +159,13 @@ function translatorOf<TableAddr>(
   // HD is of no effect without HA.
   const hd = controls.hd === true && accessedDirty !== 'fault';
   const common = { format, controls: { ...controls, hd, accessedDirty } };
-  if (tables !== undefined) return new Translator({ ...common, tables: tables(Number(root)) });
+  if (tables !== undefined) {
+    const reached = tables(Number(root));
+    return second === undefined
+      ? new Translator({ ...common, tables: reached })
+      : new TwoStageTranslator({ ...common, root, second, tables: reached });
+  }
   if (memory === undefined) throw fail('wanted memory or tables');
+  if (second !== undefined) return new TwoStageTranslator({ ...common, memory, root, second });
   return new Translator({ ...common, memory, root });
 }

@@ -58,9 +58,10 @@ export type {
   MappedRange,
   MappingRecord,
   ReservedRange,
+  SecondStageRange,
   UnreadableRange,
 } from './mapping-record.ts';
-export { type MappingsOptions, mappings } from './mappings.ts';
+export { type ListedTranslator, type MappingsOptions, mappings } from './mappings.ts';
 export { type MergeResult, merge } from './merge.ts';
 export { NPT_4LEVEL, NPT_5LEVEL } from './npt-formats.ts';
 export { isPagingError, PagingError, type PagingErrorCode, type PagingErrorFacts } from './paging-error.ts';
@@ -72,6 +73,7 @@ export {
   type ReverseLookupOptions,
   type ReverseRecord,
   reverseLookup,
+  type StagedReverseRecord,
 } from './reverse-lookup.ts';
 export { ReverseMap } from './reverse-map.ts';
 export { formatRights, type RightName, type Rights } from './rights.ts';
@@ -96,6 +98,7 @@ export {
 } from './riscv-registers.ts';
 export { createRoot, destroyRoot } from './root-table.ts';
 export { type ShareRequest, type ShareResult, shareTables } from './share-tables.ts';
+export type { StagedMappingRecord, StagedSource } from './staged-listing.ts';
 export type { TableOps, TableReadOps } from './table-ops.ts';
 export { Tlb, type TlbFence, type TlbOptions, type TlbSwitch } from './tlb.ts';
 export type { TlbStage } from './tlb-space.ts';

@@ -26,6 +26,9 @@ export interface WalkSource {
   readonly reader: EntryReader;
 }
 
+/** So few entries are read one by one. */
+const FEW = 8;
+
 /**
  * One enumeration, as a state machine over one frame per level: no recursion, and no memory beyond the frames, one
  * range that may still grow, and the tables that are remembered.
@@ -33,7 +36,7 @@ export interface WalkSource {
 export class MappingCursor implements IterableIterator<MappingRecord> {
   private readonly compiled: CompiledFormat;
   private readonly reader: EntryReader;
-  private readonly options: CursorOptions;
+  private options: CursorOptions;
   private readonly frames: readonly ListingFrame[];
   /** First page of each table that is listed in full, by table, level and inherited rights. */
   private readonly seen: Map<number, number> = new Map();
@@ -55,6 +58,30 @@ export class MappingCursor implements IterableIterator<MappingRecord> {
     this.options = options;
     this.frames = makeFrames(compiled);
     this.run = new LeafRun(compiled.top, 2 ** compiled.physicalBits);
+    this.seek(options);
+  }
+
+  /** Entries that were looked at, with those that were {@link charge}d. */
+  get spent(): number {
+    return this.reads;
+  }
+
+  /** Counts entries that somebody else read for this enumeration: they are of the same budget. */
+  charge(entries: number): void {
+    this.reads += entries;
+  }
+
+  /** Begins anew: another enumeration of the same tables, for which nothing has to be made. */
+  seek(options: CursorOptions): void {
+    const { compiled, reader } = this;
+    this.options = options;
+    this.seen.clear();
+    this.depth = -1;
+    this.reads = 0;
+    this.open = undefined;
+    this.ready = undefined;
+    this.readyNext = undefined;
+    this.running = false;
     reader.begin();
     const rootLo = (reader.root[0] ?? 0) & compiled.rootLo;
     const rootHi = (reader.root[1] ?? 0) & compiled.rootHi;
@@ -303,7 +330,8 @@ export class MappingCursor implements IterableIterator<MappingRecord> {
     frame.handedDown = handedDown;
     frame.index = Math.max(0, Math.floor((first - base) / frame.span));
     frame.lastIndex = Math.min(entries - 1, Math.floor((last - base) / frame.span));
-    frame.taken = this.reader.snapshot(tableLo, tableHi, frame.words);
+    // A copy of a table costs as much as some ten entries one by one.
+    frame.taken = frame.lastIndex - frame.index >= FEW && this.reader.snapshot(tableLo, tableHi, frame.words);
     frame.whole =
       frame.taken || this.reader.covers(tableLo, tableHi, entries * this.compiled.format.entrySize);
   }

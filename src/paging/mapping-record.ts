@@ -15,6 +15,8 @@ export interface MappedRange {
   readonly global: boolean;
   /** Where `details` were asked for. */
   readonly details?: LeafDetails;
+  /** Through two stages: what the second one says of the range; its `gva` is the first stage's output. */
+  readonly secondStage?: MappedRange;
 }
 
 /** What use and software have left in a page's entry. */
@@ -50,6 +52,22 @@ export interface UnreadableRange {
   readonly level: number;
   /** Guest-physical address of the first of the entries. */
   readonly address: number;
+  /**
+   * Through two stages: why the second one refuses the first of the entries, so that the processor does not read it either.
+   * Absent where it does not: then it is this memory that does not have the entries.
+   */
+  readonly secondStage?: SecondStageRange['why'] | 'rights';
+}
+
+/** Through two stages: what the first one maps, and the second does not. Every access faults there. */
+export interface SecondStageRange {
+  readonly kind: 'second-stage';
+  readonly gva: bigint;
+  readonly size: number;
+  /** The first stage's output, which the second one refuses. */
+  readonly gpa: number;
+  /** `table-unreadable`: the second stage's own tables are not in this memory, and what is there is not known. */
+  readonly why: 'not-present' | 'reserved' | 'table-unreadable' | 'not-canonical';
 }
 
 /** Present entries with reserved bits set: every access faults. */

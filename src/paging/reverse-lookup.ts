@@ -1,6 +1,6 @@
 import { ADDRESS_SPACE_SIZE, isGpa } from '../core/index.ts';
-import type { AliasRange, MappedRange, UnreadableRange } from './mapping-record.ts';
-import { mappings } from './mappings.ts';
+import type { AliasRange, MappedRange, SecondStageRange, UnreadableRange } from './mapping-record.ts';
+import { type ListedTranslator, mappings } from './mappings.ts';
 import { PagingError } from './paging-error.ts';
 import type { Translator } from './translator.ts';
 
@@ -36,6 +36,9 @@ export interface LookupStopped {
 /** A virtual range that maps what was asked for, or a place where nobody can say. */
 export type ReverseRecord = (MappedRange | UnreadableRange | LookupStopped) & OfSpace;
 
+/** The same through two stages; of {@link SecondStageRange} only those of which nobody can say where they are. */
+export type StagedReverseRecord = ReverseRecord | (SecondStageRange & OfSpace);
+
 const PAGE = 4096;
 
 /**
@@ -46,9 +49,10 @@ const PAGE = 4096;
  * The work is that of {@link mappings} and bounded as there. A table that the guest uses twice is read once; the ranges
  * found in it count again for each use. What was found is kept, for a table that is used again to refer to.
  *
+ * @param spaces - through two stages, `gpa` is an address that the second one answers
  * @param gpa - any address in the first page
  * @param length - bytes from `gpa` on; every page that one of them is in counts. Default 1
- * @throws PagingError `invalid` where a number or an option is out of range
+ * @throws PagingError `invalid` where a number or an option is out of range, or a space is none that can be listed
  *
  * @example
  * ```ts
@@ -76,9 +80,21 @@ const PAGE = 4096;
 export function reverseLookup<TableAddr>(
   spaces: Translator<TableAddr> | Iterable<Translator<TableAddr>>,
   gpa: number,
+  length?: number,
+  options?: ReverseLookupOptions,
+): Generator<ReverseRecord, void, undefined>;
+export function reverseLookup<TableAddr>(
+  spaces: ListedTranslator<TableAddr> | Iterable<ListedTranslator<TableAddr>>,
+  gpa: number,
+  length?: number,
+  options?: ReverseLookupOptions,
+): Generator<StagedReverseRecord, void, undefined>;
+export function reverseLookup<TableAddr>(
+  spaces: ListedTranslator<TableAddr> | Iterable<ListedTranslator<TableAddr>>,
+  gpa: number,
   length = 1,
   options: ReverseLookupOptions = {},
-): Generator<ReverseRecord, void, undefined> {
+): Generator<StagedReverseRecord, void, undefined> {
   const { start, end } = pagesOf(gpa, length);
   return rangesOfSpaces(spaces, options, (range) => partWithin(range, start, end));
 }
@@ -110,11 +126,11 @@ export function roomFor({ ranges = 2 ** 20 }: ReverseLookupOptions): Room {
 
 /** Every mapped range of address spaces, with aliases resolved, as far as `keep` wants it and there is room. */
 export function* rangesOfSpaces<TableAddr>(
-  spaces: Translator<TableAddr> | Iterable<Translator<TableAddr>>,
+  spaces: ListedTranslator<TableAddr> | Iterable<ListedTranslator<TableAddr>>,
   options: ReverseLookupOptions,
   keep: (range: MappedRange) => MappedRange | undefined,
   shared?: Room,
-): Generator<ReverseRecord, void, undefined> {
+): Generator<StagedReverseRecord, void, undefined> {
   let space = 0;
   for (const translator of Symbol.iterator in spaces ? spaces : [spaces]) {
     const room = shared ?? roomFor(options);
@@ -129,11 +145,11 @@ export function* rangesOfSpaces<TableAddr>(
  * counted, a few tables that refer to each other cannot make more work than the budget allows.
  */
 function* rangesOf<TableAddr>(
-  translator: Translator<TableAddr>,
+  translator: ListedTranslator<TableAddr>,
   options: ReverseLookupOptions,
   keep: (range: MappedRange) => MappedRange | undefined,
   room: Room,
-): Generator<MappedRange | UnreadableRange | LookupStopped, void, undefined> {
+): Generator<MappedRange | UnreadableRange | SecondStageRange | LookupStopped, void, undefined> {
   const { budget = 2 ** 24 } = options;
   const kept: MappedRange[] = [];
   let repeated = 0;
@@ -163,6 +179,9 @@ function* rangesOf<TableAddr>(
       case 'table-unreadable':
         yield record;
         break;
+      case 'second-stage':
+        if (record.why === 'table-unreadable') yield record;
+        break;
       case 'budget':
         yield { kind: 'budget', gva: record.gva };
         return;
@@ -183,12 +202,8 @@ function* copies(kept: readonly MappedRange[], alias: AliasRange): Generator<Map
     if (range.gva >= end) return;
     const skipped = Number(max(alias.of - range.gva, 0n));
     const size = Math.min(range.size, Number(end - range.gva)) - skipped;
-    yield {
-      ...range,
-      gva: range.gva + BigInt(skipped) - alias.of + alias.gva,
-      gpa: range.gpa + skipped,
-      size,
-    };
+    const repeated = part(range, skipped, size);
+    yield { ...repeated, gva: repeated.gva - alias.of + alias.gva };
   }
 }
 
@@ -213,7 +228,14 @@ export function partWithin<Range extends MappedRange>(
   const from = Math.max(range.gpa, start);
   const to = Math.min(range.gpa + range.size, end);
   if (from >= to) return undefined;
-  return { ...range, gva: range.gva + BigInt(from - range.gpa), gpa: from, size: to - from };
+  return part(range, from - range.gpa, to - from);
+}
+
+/** A part of a mapped range, in both stages if there are two. */
+function part<Range extends MappedRange>(range: Range, skipped: number, size: number): Range {
+  const { gva, gpa, secondStage } = range;
+  const cut = { ...range, gva: gva + BigInt(skipped), gpa: gpa + skipped, size };
+  return secondStage === undefined ? cut : { ...cut, secondStage: part(secondStage, skipped, size) };
 }
 
 function max(a: bigint, b: bigint): bigint {

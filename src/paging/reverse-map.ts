@@ -1,14 +1,14 @@
 import type { MappedRange } from './mapping-record.ts';
+import type { ListedTranslator } from './mappings.ts';
 import {
   type OfSpace,
   pagesOf,
   partWithin,
   type ReverseLookupOptions,
-  type ReverseRecord,
   rangesOfSpaces,
   roomFor,
+  type StagedReverseRecord,
 } from './reverse-lookup.ts';
-import type { Translator } from './translator.ts';
 
 /**
  * An index from physical pages to virtual addresses, for many questions about tables that do not change meanwhile: built by one
@@ -34,7 +34,7 @@ import type { Translator } from './translator.ts';
  */
 export class ReverseMap {
   /** Tables that could not be read, and budgets that were used up: where the index does not know. */
-  readonly unknown: readonly Exclude<ReverseRecord, MappedRange>[];
+  readonly unknown: readonly Exclude<StagedReverseRecord, MappedRange>[];
   /** By physical address; looked at as a balanced tree, whose root is the middle of the list. */
   private readonly ranges: readonly (MappedRange & OfSpace)[];
   /** For each range the highest end in the subtree that it is the root of. */
@@ -42,11 +42,11 @@ export class ReverseMap {
 
   /** @throws PagingError `invalid` where an option is out of range */
   constructor(
-    spaces: Translator<unknown> | Iterable<Translator<unknown>>,
+    spaces: ListedTranslator<unknown> | Iterable<ListedTranslator<unknown>>,
     options: ReverseLookupOptions = {},
   ) {
     const ranges: (MappedRange & OfSpace)[] = [];
-    const unknown: Exclude<ReverseRecord, MappedRange>[] = [];
+    const unknown: Exclude<StagedReverseRecord, MappedRange>[] = [];
     for (const record of rangesOfSpaces(spaces, options, (range) => range, roomFor(options))) {
       if (record.kind === 'mapped') ranges.push(record);
       else unknown.push(record);

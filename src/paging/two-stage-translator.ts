@@ -10,6 +10,7 @@ import type { PagingFormat } from './format.ts';
 import { MemoryEntryReader } from './memory-entry-reader.ts';
 import { PagingError } from './paging-error.ts';
 import { StagedEntryReader } from './staged-entry-reader.ts';
+import type { StagedSource } from './staged-listing.ts';
 import type { TableReadOps } from './table-ops.ts';
 import type { Translation } from './translation.ts';
 import { Translator } from './translator.ts';
@@ -79,6 +80,8 @@ export class TwoStageTranslator<TableAddr = number> implements PageTranslator {
   readonly fault: WalkFault = new WalkFault();
   readonly first: Translator;
   readonly second: Translator;
+  /** For the other files of this room: what a listing works on. */
+  readonly source: StagedSource;
   private readonly reader: StagedEntryReader;
   private readonly how: SecondStageAccess;
   /** For each access code, and whether the page is user mode's, the code of the access to the second stage. */
@@ -108,6 +111,7 @@ export class TwoStageTranslator<TableAddr = number> implements PageTranslator {
     this.how = how;
     this.reader = new StagedEntryReader(entries, register, second, how);
     this.first = new Translator({ reader: this.reader, format, controls });
+    this.source = { first: this.first.source, entries, second: second.source, how };
     this.rules = `${this.first.rules} ${second.rules}`;
     this.finalCodes = finalCodesOf(how);
   }

@@ -106,6 +106,7 @@ function tellRecord(
   if (record === undefined) return 'nothing';
   if (record.kind !== 'mapped') return record.kind;
   if (translation.kind !== 'mapped') return formatRights(record.rights);
+  const { rights, memoryType, pageSize, global } = record;
   const gpa = record.gpa + Number(gva - record.gva);
-  return tellTranslation({ ...translation, ...record, gva, gpa, kind: 'mapped' });
+  return tellTranslation({ ...translation, rights, memoryType, pageSize, global, gva, gpa });
 }

@@ -7,7 +7,7 @@
 import assert from 'node:assert/strict';
 import { after, before, describe, it } from 'node:test';
 import { GuestMemory } from 'guestmem';
-import type { OneStageTranslation } from 'guestmem/paging';
+import type { Translation } from 'guestmem/paging';
 import {
   type AArch64Expected,
   aarch64Registers,
@@ -237,7 +237,8 @@ function naiveOutcome(result: AArch64Result): string {
   return `page ${((result.pa >> 12n) << 12n).toString(16)}`;
 }
 
-function libraryOutcome(result: OneStageTranslation): string {
+function libraryOutcome(result: Translation): string {
+  assert(result.kind !== 'second-stage-fault');
   if (result.kind === 'table-unreadable') return noTable(result.level);
   if (result.kind !== 'mapped') return `fault ${result.errorCode.toString(16)}`;
   return `page ${((BigInt(result.gpa) >> 12n) << 12n).toString(16)}`;

@@ -1,4 +1,4 @@
-import type { OneStageTranslation, TableReadOps } from '../../../src/paging/index.ts';
+import type { TableReadOps, Translation } from '../../../src/paging/index.ts';
 import type { AArch64Result } from '../../support/oracles/aarch64.ts';
 import type { OracleAccess, OracleMemory } from '../../support/oracles/oracle.ts';
 
@@ -102,7 +102,7 @@ function mix(seed: number, addr: number): number {
 }
 
 /** What both sides can say of a translation, as text that differs where they do: the library's answer. */
-export function libraryText(translation: OneStageTranslation): string {
+export function libraryText(translation: Translation): string {
   const reads = translation.levels.map(({ entryAddress }) => BigInt(entryAddress));
   switch (translation.kind) {
     case 'mapped': {
@@ -117,6 +117,8 @@ export function libraryText(translation: OneStageTranslation): string {
       return faultText(translation.errorCode, 0, undefined, reads);
     case 'table-unreadable':
       return unreadableText(translation.level, BigInt(translation.address), reads);
+    case 'second-stage-fault':
+      throw new RangeError('There is no second stage here');
   }
 }
 

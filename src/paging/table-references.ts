@@ -64,7 +64,7 @@ export class TableReferences<TableAddr> {
     if (left === 0 && this.dropped.has(gpa)) return false;
     if (this.metElsewhere(gpa, level, base)) this.aliased.add(gpa);
     if (below || this.hasOthers(table)) this.shared.add(gpa);
-    if (!this.places.has(gpa)) this.places.set(gpa, { level, base });
+    this.places.set(gpa, { level, base });
     return true;
   }
 
@@ -75,7 +75,7 @@ export class TableReferences<TableAddr> {
 
   /** Whether what is written to a table may be seen at other addresses or in other address spaces than those of the edit. */
   isShared(table: TableAddr): boolean {
-    return this.shared.size > 0 && this.shared.has(this.tables.toPhys(table));
+    return this.shared.has(this.tables.toPhys(table));
   }
 
   /** Whether other entries than the one that the edit came by lead to a table. */
@@ -121,8 +121,7 @@ export class TableReferences<TableAddr> {
 
 /** Bytes of the root table that is allocated: a page at least, which the roots of some formats do not fill. */
 export function rootSize(format: PagingFormat): number {
-  const top = format.levels[0];
-  return Math.max(4096, top === undefined ? 0 : 2 ** top.indexBits * format.entrySize);
+  return Math.max(4096, 2 ** (format.levels[0]?.indexBits ?? 0) * format.entrySize);
 }
 
 function tableSize(format: PagingFormat, { format: level }: Level): number {

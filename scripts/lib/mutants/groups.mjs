@@ -90,6 +90,8 @@ const OF_BUILDER = [
   'map',
   'aarch64-edit',
   'riscv',
+  'table-references',
+  'all-or-nothing',
 ];
 
 /** What judges walks. */
@@ -110,7 +112,8 @@ const OF_WALKER = [
 ];
 
 /** Long rows of edits: they see much, and take so long that a run would take hours. */
-const RANDOM = /any sequence of edits|compare with a map model|encoding and decoding agree over all/;
+const RANDOM =
+  /any sequence of edits|whatever was done|compare with a map model|encoding and decoding agree over all/;
 
 /**
  * The first three are the builder, the others the walker.
@@ -118,7 +121,21 @@ const RANDOM = /any sequence of edits|compare with a map model|encoding and deco
  * @type {readonly Omit<Group, 'room'>[]}
  */
 const OF_PAGING = [
-  { name: 'editor', modules: ['table-editor', 'frames'], tests: OF_BUILDER },
+  { name: 'editor', modules: ['table-editor'], tests: OF_BUILDER },
+  {
+    name: 'references',
+    modules: ['frames', 'table-references', 'entry-writes', 'share-tables', 'prepare-tables', 'root-table'],
+    tests: [
+      'table-references',
+      'all-or-nothing',
+      'share-tables',
+      'share-details',
+      'table-ops',
+      'editor-details',
+      'edit-details',
+      'map',
+    ],
+  },
   { name: 'edits', modules: ['map', 'unmap', 'protect', 'merge'], tests: OF_BUILDER },
   { name: 'requests', modules: ['edit-range', 'map-request', 'entry-codec'], tests: OF_BUILDER },
   { name: 'walk', modules: ['translator', 'quick-walk', 'marker', 'walk-report'], tests: OF_WALKER },

@@ -2,6 +2,7 @@ import type { CpuState, MemoryImage } from '../image/index.ts';
 import {
   FORMATS,
   formatNamed,
+  type PageAccess,
   type PagingControls,
   type PagingFormat,
   type PagingMode,
@@ -41,6 +42,13 @@ export function withoutTag({ topByteIgnored }: AddressSpace, gva: bigint): bigin
   const upper = ((gva >> 55n) & 1n) === 1n;
   if (topByteIgnored?.[upper ? 1 : 0] !== true) return gva;
   return upper ? gva | (0xffn << 56n) : gva & ((1n << 56n) - 1n);
+}
+
+/**
+ * An access as a person makes it: SMAP guards a kernel against its own mistakes, and EFLAGS.AC lifts it. Only x86 has the two.
+ */
+export function asPerson({ format }: Translator, access: PageAccess): PageAccess {
+  return format.architecture.name === 'x86' ? { ...access, ac: true } : access;
 }
 
 /** The translator for an address; `undefined` where the space has none for it. */

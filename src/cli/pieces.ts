@@ -2,7 +2,7 @@ import { isGuestMemoryError } from '../core/index.ts';
 import { type ImageRange, isImageError, type MemoryImage } from '../image/index.ts';
 import type { OneStageTranslation, Translator } from '../paging/index.ts';
 import { ABSENCE } from './absence.ts';
-import { type AddressSpace, translatorFor } from './address-space.ts';
+import { type AddressSpace, asPerson, translatorFor } from './address-space.ts';
 import type { DumpPiece } from './format/hex-dump.ts';
 import { hex } from './format/units.ts';
 
@@ -89,10 +89,9 @@ export function* virtualPieces(
 ): Generator<DumpPiece> {
   let at = start;
   while (at < end) {
-    // With EFLAGS.AC, as SMAP is not meant for a person who looks at user pages.
     const translator = translatorFor(space, at);
     if (translator === undefined) return;
-    const translation = translator.translate(at, { kind: 'read', ac: true });
+    const translation = translator.translate(at, asPerson(translator, { kind: 'read' }));
     const spanEnd =
       translation.kind === 'mapped'
         ? pageEnd(at, translation.pageSize)

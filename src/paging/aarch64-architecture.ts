@@ -37,7 +37,9 @@ export const AARCH64_STAGE1: Architecture<Required<AArch64Controls>> = {
    * D8.4: `user` is AP[1] (EL0 may read, and write where EL1 may), `execute` is EL0's and `supervisorExecute` EL1's. EL0
    * may execute what it cannot read; EL1 may never execute what EL0 can write.
    */
-  allows({ write, user, execute, supervisorExecute }, { kind, user: el0 }, { wxn, pan }) {
+  allows({ write, user, execute, supervisorExecute }, { kind, user: el0, shadowStack }, { wxn, pan }) {
+    // Guarded control stacks (FEAT_GCS) come with permission indirection, which is not read here.
+    if (shadowStack) return false;
     switch (kind) {
       case 'read':
         return el0 ? user : !(pan && user);

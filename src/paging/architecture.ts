@@ -17,8 +17,12 @@ export type AccessedDirty = 'off' | 'fault' | 'update';
 export interface AccessFacts {
   readonly kind: 'read' | 'write' | 'execute';
   readonly user: boolean;
-  /** EFLAGS.AC of x86. */
+  /** The processor's own, where no instruction names the address; supervisor mode's. */
+  readonly implicit: boolean;
+  /** EFLAGS.AC of x86; only of explicit accesses by the supervisor. */
   readonly ac: boolean;
+  /** A read or write of the shadow stack, by an instruction that is for it. */
+  readonly shadowStack: boolean;
 }
 
 /** A fault as an architecture's code for it is made. */
@@ -32,6 +36,8 @@ export interface FaultFacts extends AccessFacts {
   readonly deniesExecution: boolean;
   /** Whether a protection key forbids the access, be it the reason or not. */
   readonly keyForbids: boolean;
+  /** Whether the leaf looks like one of a shadow stack, where these are in force; false where no leaf was reached. */
+  readonly shadowStackLeaf: boolean;
   /** Whether the format has a bit for each of user-mode and supervisor-mode execution. */
   readonly tellsUserExecute: boolean;
   /** For a second stage: what the first one wanted; `undefined` where there is no first stage. */
@@ -49,6 +55,9 @@ export interface SecondStageAccess {
   /** Whether the access to the page at the end counts as one of user mode. */
   userOf(access: AccessFacts, pageIsUser: boolean): boolean;
 }
+
+/** How a page of a shadow stack refuses an access, or the lack of one does. */
+export type ShadowStackRefusal = 'rights' | 'shadow-stack';
 
 /** Protection keys in force. */
 export interface ProtectionKeys {
@@ -71,6 +80,16 @@ export interface Architecture<Controls = ResolvedControls> {
   physicalBits(controls: Controls): number;
   /** Whether an access is allowed on a page with these rights, keys aside. */
   allows(rights: Rights, access: AccessFacts, controls: Controls): boolean;
+  /**
+   * Where a format's shadow stacks are in force: why they refuse an access, on a page that is one or is none. Asked of all
+   * accesses of the shadow stack, and of the others that the rights refuse already.
+   */
+  shadowStackRefuses?(
+    rights: Rights,
+    access: AccessFacts,
+    isShadowStack: boolean,
+    controls: Controls,
+  ): ShadowStackRefusal | undefined;
   /** The architecture's own number for a fault; 0 where it has none. */
   faultCode(fault: FaultFacts, controls: Controls): number;
   /** Whether global pages are in force. */

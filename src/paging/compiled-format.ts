@@ -4,7 +4,17 @@ import { isOn } from './entry-rules.ts';
 import { FieldMover } from './field-mover.ts';
 import type { AttributeName, PagingFormat, RightField } from './format.ts';
 import { Level } from './level.ts';
-import { EXECUTE, RIGHT_BITS, RIGHTS_CODES, rightsOf, SUPERVISOR_EXECUTE, USER, WRITE } from './rights.ts';
+import {
+  EXECUTE,
+  READ,
+  RIGHT_BITS,
+  RIGHTS_CODES,
+  rightsOf,
+  SUPERVISOR_EXECUTE,
+  USER,
+  WRITE,
+} from './rights.ts';
+import { ShadowStacks } from './shadow-stacks.ts';
 import { upperHalf } from './virtual-range.ts';
 
 // A constant of this module is known to the optimiser, an imported one is looked up every time.
@@ -54,13 +64,15 @@ export class CompiledFormat {
   /** Where the two rights bits and the no-execute bit of an entry go to become a rights code. */
   readonly rightsShift: number;
   readonly noExecuteShift: number;
-  /** For each access code, a bit per rights code: may it? */
+  /** For each access code, a bit per rights code: may it, if rights settle that? */
   readonly permitted: Int32Array;
   /** The same the other way round: for each rights code, a bit per access code. */
   readonly accessesOf: Int32Array;
   /** Protection keys that are in force, and where the key stands in the upper half of a leaf. */
   readonly keys: ProtectionKeys | undefined;
   readonly keyShift: number;
+  /** Which pages are shadow stacks; `undefined` where they are not in force. */
+  readonly shadowStacks: ShadowStacks | undefined;
   /** Whether execution by user and by supervisor mode have a bit each. */
   readonly tellsUserExecute: boolean;
   /** Whether some bit can deny execution. */
@@ -105,6 +117,11 @@ export class CompiledFormat {
     this.rightsShift = format.rights[0]?.bit ?? 0;
     // From bit 63, which is bit 31 of the upper half, to bit 2.
     this.noExecuteShift = 29;
+    const { shadowStacks } = format;
+    this.shadowStacks =
+      shadowStacks !== undefined && isOn(resolved, shadowStacks.when)
+        ? new ShadowStacks(shadowStacks)
+        : undefined;
     this.permitted = permittedAccesses(this);
     this.accessesOf = transpose(this.permitted);
     this.keys = architecture.keys?.(resolved);
@@ -185,6 +202,8 @@ export class CompiledFormat {
       const granted = set !== field.inverted || bitOf(lo, hi, field.orBit) !== 0;
       if (granted && leftByTables(field, andLo, orHi)) code |= field.code;
     }
+    const { shadowStacks } = this;
+    if (shadowStacks?.readOnly === true && shadowStacks.has(andLo, lo, hi)) return (code & ~WRITE) | READ;
     return code;
   }
 }
@@ -275,7 +294,8 @@ function permittedAccesses(compiled: CompiledFormat): Int32Array {
   const { controls, format } = compiled;
   return Int32Array.from({ length: ACCESS_CODES }, (_, access) => {
     const facts = accessFacts(access);
-    if (facts === undefined) return 0;
+    // Rights do not settle what a shadow stack's own instructions may do.
+    if (facts === undefined || (facts.shadowStack && compiled.shadowStacks !== undefined)) return 0;
     return bitsWhere(RIGHTS_CODES, (rights) =>
       format.architecture.allows(rightsOf(compiled.complete(rights)), facts, controls),
     );

@@ -15,6 +15,11 @@ export interface EptControls {
   readonly megabytePages?: boolean;
   /** IA32_VMX_EPT_VPID_CAP bit 17: pages of 1 GiB. Default true. */
   readonly gigabytePages?: boolean;
+  /**
+   * Bit 7 of the EPTP, "supervisor shadow-stack control": bit 60 of a leaf says which pages, writable or not, a guest's
+   * supervisor may use as shadow stacks, and it may use no others. Default false.
+   */
+  readonly supervisorShadowStacks?: boolean;
   /** Bit 6 of the EPTP: `update` marks entries, and makes the guest's own table reads count as writes. Default `off`. */
   readonly accessedDirty?: 'off' | 'update';
 }
@@ -27,6 +32,7 @@ const LARGE = 7;
 const WRITE_BACK = bits(5, 4);
 /** With mode-based execute control: execution by user-mode linear addresses. */
 const USER_EXECUTE = 10;
+const SUPERVISOR_SHADOW_STACK = bits(60);
 
 const pattern = (mask: Pattern['mask'], value: Pattern['value']): Pattern => ({ mask, value });
 const misconfigured = (mask: Pattern['mask'], value: Pattern['value']): EntryRule => ({
@@ -43,6 +49,7 @@ export const EPT: Architecture<Required<EptControls>> = {
     executeOnly: true,
     megabytePages: true,
     gigabytePages: true,
+    supervisorShadowStacks: false,
     accessedDirty: 'off',
   },
 
@@ -69,13 +76,22 @@ export const EPT: Architecture<Required<EptControls>> = {
     }
   },
 
-  faultCode({ reason, kind, during, rights, tellsUserExecute }) {
+  /**
+   * 29.3.3.2: where the control is on, supervisor-mode accesses to shadow stacks need a page that is marked for them; others go
+   * by reading and writing alone.
+   */
+  shadowStackRefuses(rights, access, isShadowStack, controls) {
+    if (access.shadowStack && !access.user) return isShadowStack && rights.read ? undefined : 'shadow-stack';
+    return EPT.allows(rights, access, controls) ? undefined : 'rights';
+  },
+
+  faultCode({ reason, kind, during, rights, tellsUserExecute, shadowStack, shadowStackLeaf }) {
     if (reason === 'misconfigured') return 0;
     let code = kind === 'read' || during === 'table-walk' ? 1 : 0;
     if (kind === 'write') code |= 2;
     if (kind === 'execute') code |= 4;
     // Bits 6:3 are cleared if any of the entries is not present.
-    if (reason === 'rights') {
+    if (reason === 'rights' || reason === 'shadow-stack') {
       if (rights.read) code |= 8;
       if (rights.write) code |= 16;
       if (rights.supervisorExecute) code |= 32;
@@ -83,6 +99,9 @@ export const EPT: Architecture<Required<EptControls>> = {
     }
     // Bit 7: there is a linear address; bit 8: the access is to its translation, not to a table on the way.
     if (during !== undefined) code |= during === 'final-access' ? 0x180 : 0x80;
+    // Bit 13: an access to the shadow stack; bit 14: bit 60 of the leaf, where it is in force.
+    if (shadowStack) code |= 0x2000;
+    if (shadowStackLeaf) code |= 0x4000;
     return code;
   },
 
@@ -233,6 +252,12 @@ export function eptFormat(options: {
     ],
     // SDM 3A, table 12-10 "Memory Types": 0 is uncacheable, 6 write-back.
     writeBack: 6,
+    // Readable down to the page (which its rights tell), and writable down to the table above it.
+    shadowStacks: {
+      when: 'supervisorShadowStacks',
+      leaf: pattern(SUPERVISOR_SHADOW_STACK, SUPERVISOR_SHADOW_STACK),
+      tables: bits(WRITE, READ),
+    },
     marks: { accessed: 8, tables: true, dirty: { bit: 9 } },
     levels: levelsOf(modeBasedExecute, levels),
   };

@@ -21,5 +21,6 @@ export const WHY: Readonly<Record<FaultReason, (entry: string) => string>> = {
     `the ${entry} is not marked as accessed or dirty, and the processor does not mark it`,
   rights: (entry) => `the access is not allowed by the tables down to the ${entry}`,
   'protection-key': (entry) => `the protection key of the ${entry} forbids the access`,
-  'shadow-stack': (entry) => `the shadow stack rules of the ${entry} forbid the access`,
+  'shadow-stack': (entry) =>
+    `shadow stacks are for their own instructions, and those for nothing else: the ${entry} refuses the access`,
 };

@@ -6,7 +6,7 @@ import { type EntryReader, entryHalves } from './entry-reader.ts';
 import type { FaultReason } from './fault-reason.ts';
 import type { Level } from './level.ts';
 import { rightsOf } from './rights.ts';
-import { RIGHTS, reasonOf } from './verdict.ts';
+import { PROTECTION_KEY, RIGHTS, reasonOf, SHADOW_STACK } from './verdict.ts';
 import type { WalkFault } from './walk-fault.ts';
 
 /** Causes of a stop besides the verdicts of verdict.ts. */
@@ -21,7 +21,13 @@ export interface Asked {
 
 type Mutable<T> = { -readonly [Name in keyof T]: T[Name] };
 
-const A_READ: AccessFacts = { kind: 'read', user: false, ac: false };
+const A_READ: AccessFacts = {
+  kind: 'read',
+  user: false,
+  implicit: false,
+  ac: false,
+  shadowStack: false,
+};
 
 /** Tells why a walk ended: into the record that its users read, with the architecture's own number. Allocates nothing. */
 export class FaultTeller {
@@ -43,6 +49,7 @@ export class FaultTeller {
       rights: rightsOf(0),
       deniesExecution: compiled.deniesExecution,
       keyForbids: false,
+      shadowStackLeaf: false,
       tellsUserExecute: compiled.tellsUserExecute,
       during: undefined,
       original: undefined,
@@ -75,6 +82,7 @@ export class FaultTeller {
     fault.errorCode = 0;
     let reason: FaultReason | 'not-canonical' = 'not-canonical';
     let keyForbids = false;
+    let shadowStackLeaf = false;
     if (cause === NOT_CANONICAL) {
       fault.kind = 'not-canonical';
       fault.level = 0;
@@ -88,21 +96,24 @@ export class FaultTeller {
       }
       fault.kind = 'page-fault';
       reason = reasonOf(cause);
-      if (cause === RIGHTS) {
+      if (cause === RIGHTS || cause === PROTECTION_KEY || cause === SHADOW_STACK) {
+        const [leafLo = 0, leafHi = 0] = entryHalves;
         fault.rights = compiled.complete(rights);
-        keyForbids = keys?.forbids(allowed, compiled.keyOf(entryHalves[1] as number), who) === true;
-        const otherwiseAllowed = (((compiled.permitted[access] as number) >>> rights) & 1) !== 0;
-        if (keyForbids && otherwiseAllowed) reason = 'protection-key';
+        keyForbids = keys?.forbids(allowed, compiled.keyOf(leafHi), who) === true;
+        shadowStackLeaf = compiled.shadowStacks?.isLeaf(leafLo, leafHi) === true;
       }
       fault.reason = reason;
     }
     facts.kind = who.kind;
     facts.user = who.user;
+    facts.implicit = who.implicit;
     facts.ac = who.ac;
+    facts.shadowStack = who.shadowStack;
     facts.reason = reason;
     facts.level = level.format.level;
     facts.rights = allowed;
     facts.keyForbids = keyForbids;
+    facts.shadowStackLeaf = shadowStackLeaf;
     facts.during = asked.during;
     facts.original = asked.original;
     fault.errorCode = compiled.format.architecture.faultCode(facts, controls);

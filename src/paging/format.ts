@@ -88,6 +88,18 @@ export interface Marks {
   readonly afterRights?: true;
 }
 
+/** What makes a page a shadow stack, so that other rules hold for it. */
+export interface ShadowStackPages {
+  /** In force only while this control is on. */
+  readonly when: string;
+  /** What the leaf looks like ... */
+  readonly leaf: Pattern;
+  /** ... and the bits, of lower halves, that all tables above have to have. */
+  readonly tables?: Mask64;
+  /** Accesses other than those of the shadow stack may read the page and not write it, whatever its own bits say. */
+  readonly readOnly?: true;
+}
+
 /** A page that is larger than its level's, or otherwise special, made by a leaf that looks like `pattern`. */
 export interface SpecialLeaf {
   readonly pattern: Pattern;
@@ -172,6 +184,8 @@ export interface PagingFormat {
   readonly breakBeforeMake?: true;
   /** The hardware may remember that an entry was not present (RISC-V). */
   readonly remembersAbsence?: true;
+  /** Absent: there are no shadow stacks. */
+  readonly shadowStacks?: ShadowStackPages;
   /** Absent: entries are not marked. */
   readonly marks?: Marks;
   /** Root first. */

@@ -24,6 +24,7 @@ export type {
   ProtectionKeys,
   ResolvedControls,
   SecondStageAccess,
+  ShadowStackRefusal,
 } from './architecture.ts';
 export type { Mask64 } from './bits.ts';
 export { BufferTables } from './buffer-tables.ts';
@@ -43,6 +44,7 @@ export type {
   PagingFormat,
   Pattern,
   RightField,
+  ShadowStackPages,
   SpecialLeaf,
 } from './format.ts';
 export { FORMATS, formatNamed } from './formats.ts';

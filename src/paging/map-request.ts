@@ -71,7 +71,7 @@ export function checkRequest(compiled: CompiledFormat, request: MapRequest): Pag
   return span;
 }
 
-const A_READ = { kind: 'read', user: false, ac: false } as const;
+const A_READ = { kind: 'read', user: false, implicit: false, ac: false, shadowStack: false } as const;
 
 /** What is asked for, as a rights code of what the format has bits for. */
 export function rightsCode(compiled: CompiledFormat, request: MapRequest): number {

@@ -1,10 +1,14 @@
-import type { Architecture } from './architecture.ts';
+import type { AccessFacts, Architecture } from './architecture.ts';
+import type { Rights } from './rights.ts';
 import type { RiscvControls, RiscvGuestControls } from './riscv-controls.ts';
 
 /** Exception codes by access (privileged specification, "scause"; the hypervisor extension's with "Trap Cause Codes"). */
 const PAGE_FAULT = { execute: 12, read: 13, write: 15 } as const;
 const GUEST_PAGE_FAULT = { execute: 20, read: 21, write: 23 } as const;
 const ACCESS_FAULT = { execute: 1, read: 5, write: 7 } as const;
+
+/** Zicfiss: "If a shadow stack instruction raises" one of these, it is that of a store, be the access a load. */
+const causeOf = ({ kind, shadowStack }: AccessFacts): AccessFacts['kind'] => (shadowStack ? 'write' : kind);
 
 const CONTROLS: Required<RiscvGuestControls> = {
   mxr: false,
@@ -31,35 +35,54 @@ const HART = {
 export const RISCV: Architecture<Required<RiscvControls>> = {
   ...HART,
   name: 'riscv',
-  controls: { sum: false, ...CONTROLS },
+  controls: { sum: false, sse: false, ...CONTROLS },
   /** Supervisor mode never executes from a user page, whatever SUM says. */
-  allows(rights, { kind, user }, { sum, mxr }) {
-    if (user !== rights.user && (user || kind === 'execute' || !sum)) return false;
-    return rights[kind] || (kind === 'read' && mxr && rights.execute);
+  allows(rights, access, { sum, mxr }) {
+    const { kind, shadowStack, implicit } = access;
+    if (shadowStack || !isOfMode(rights, access, sum)) return false;
+    return rights[kind] || (kind === 'read' && mxr && !implicit && rights.execute);
   },
-  faultCode: ({ reason, kind }) => (reason === 'address-size' ? ACCESS_FAULT : PAGE_FAULT)[kind],
+  /**
+   * Step 7, by Zicfiss' "Shadow Stack Memory Protection": a page fault where the mode or, for copy-on-write, the page being
+   * read-only is the reason, and else an access fault.
+   */
+  shadowStackRefuses(rights, access, isShadowStack, { sum }) {
+    if (!isOfMode(rights, access, sum)) return 'rights';
+    if (!access.shadowStack) return isShadowStack ? 'shadow-stack' : 'rights';
+    if (isShadowStack) return undefined;
+    return rights.read && !rights.write && !rights.execute ? 'rights' : 'shadow-stack';
+  },
+  faultCode: (fault) =>
+    (fault.reason === 'address-size' || fault.reason === 'shadow-stack' ? ACCESS_FAULT : PAGE_FAULT)[
+      causeOf(fault)
+    ],
   global: () => true,
 };
+
+/** Step 6: whether the mode of an access and the U bit of a page go together. */
+function isOfMode(rights: Rights, { kind, user }: AccessFacts, sum: boolean): boolean {
+  return user === rights.user || (!user && kind !== 'execute' && sum);
+}
 
 /**
  * G-stage: "Guest Physical Address Translation" takes every access for one of user mode, and ignores G. MXR is the
  * hypervisor's sstatus.MXR, and is for explicit loads only.
  *
- * Reads of VS-stage tables are implicit loads, and marks in them implicit stores; here `ac` tells them from explicit
- * accesses. Whatever fails is reported as the access that began it all.
+ * Reads of VS-stage tables are implicit loads, and marks in them implicit stores. A shadow stack is data like any other here.
+ * Whatever fails is reported as the access that began it all.
  */
 export const RISCV_GUEST: Architecture<Required<RiscvGuestControls>> = {
   ...HART,
   name: 'riscv-gstage',
   controls: CONTROLS,
-  allows: (rights, { kind, ac }, { mxr }) =>
-    rights.user && (rights[kind] || (kind === 'read' && mxr && !ac && rights.execute)),
-  faultCode: ({ reason, kind, original }) =>
-    (reason === 'address-size' ? ACCESS_FAULT : GUEST_PAGE_FAULT)[original?.kind ?? kind],
+  allows: (rights, { kind, implicit }, { mxr }) =>
+    rights.user && (rights[kind] || (kind === 'read' && mxr && !implicit && rights.execute)),
+  faultCode: (fault) =>
+    (fault.reason === 'address-size' ? ACCESS_FAULT : GUEST_PAGE_FAULT)[causeOf(fault.original ?? fault)],
   global: () => false,
   secondStage: () => ({
-    tableRead: { kind: 'read', ac: true },
-    tableWrite: { kind: 'write', ac: true },
+    tableRead: { kind: 'read', implicit: true },
+    tableWrite: { kind: 'write', implicit: true },
     userOf: () => true,
   }),
 };

@@ -4,6 +4,11 @@ export interface RiscvControls {
   readonly sum?: boolean;
   /** sstatus.MXR: loads may use pages that can only be executed. Of a VS-stage: vsstatus.MXR or sstatus.MXR. Default false. */
   readonly mxr?: boolean;
+  /**
+   * menvcfg.SSE (of a VS-stage henvcfg.SSE), with Zicfiss: pages whose W is set and whose R and X are clear are shadow stacks.
+   * Default false: such entries are reserved.
+   */
+  readonly sse?: boolean;
   /** Svnapot: pages of 64 KiB. Default true; without it bit 63 of an entry is reserved. */
   readonly svnapot?: boolean;
   /** menvcfg.PBMTE (henvcfg.PBMTE): Svpbmt's memory types. Default true; without them bits 62:61 are reserved. */
@@ -22,5 +27,5 @@ export interface RiscvControls {
   readonly accessedDirty?: 'off' | 'fault' | 'update';
 }
 
-/** The same for a G-stage: every access is one of user mode, and SUM says nothing. */
-export type RiscvGuestControls = Omit<RiscvControls, 'sum'>;
+/** The same for a G-stage: every access is one of user mode, and there are no shadow stacks. */
+export type RiscvGuestControls = Omit<RiscvControls, 'sum' | 'sse'>;

@@ -34,14 +34,21 @@ const never = (mask: Mask64, value: Mask64): EntryRule => ({ reason: 'reserved',
 /** Neither readable, nor writable, nor executable: a pointer to the next table. */
 const POINTER: Pattern = { mask: bits(X, R), value: NONE };
 
+/** Writable and nothing else: with Zicfiss, of a first stage, a page of a shadow stack. */
+const SHADOW_STACK: Pattern = { mask: bits(X, R), value: bits(W) };
+
 /** Step 3, in every entry: V, and no W without R. */
-const RULES: readonly EntryRule[] = [
+const GUEST_RULES: readonly EntryRule[] = [
   { reason: 'not-present', pattern: { mask: V, value: NONE } },
   never(bits(W, R), bits(W)),
 ];
+const RULES: readonly EntryRule[] = [
+  ...GUEST_RULES.slice(0, 1),
+  { reason: 'reserved', pattern: SHADOW_STACK, unless: 'sse' },
+  never(bits(X, R), bits(X, W)),
+];
 /** Step 3 with the upper bits that entries of 8 bytes have. */
 const LONG_RULES: readonly EntryRule[] = [
-  ...RULES,
   reserved(bits(58, 54)),
   { ...reserved(bits(60, 59)), unless: 'svrsw60t59b' },
   { ...reserved(PBMT), unless: 'svpbmt' },
@@ -87,7 +94,8 @@ const LONG = 56;
 const SHORT = 34;
 
 /** Level `i` of a scheme whose entries are of `entrySize` bytes; `more` is 2 for the root of a G-stage. */
-function levelOf(i: number, entrySize: 4 | 8, more: number): LevelFormat {
+function levelOf(i: number, entrySize: 4 | 8, more: number, guest: boolean): LevelFormat {
+  const rules = guest ? GUEST_RULES : RULES;
   const long = entrySize === 8;
   const indexBits = long ? 9 : 10;
   const indexBit = 12 + indexBits * i;
@@ -97,7 +105,7 @@ function levelOf(i: number, entrySize: 4 | 8, more: number): LevelFormat {
     indexBit,
     indexBits: indexBits + more,
     table: POINTER,
-    rules: long ? LONG_RULES : RULES,
+    rules: long ? [...rules, ...LONG_RULES] : rules,
     tableRules: long ? TABLE_RULES : [reserved(union(bits(U), bits(D, A))), ...TABLE_RULES.slice(1)],
     // Step 5: a superpage whose page number has low bits set.
     leafRules: [...(long ? [reserved(N)] : []), { reason: 'misaligned', anyOf: bits(9 + indexBits * i, 10) }],
@@ -142,8 +150,9 @@ function scheme(name: string, levels: number, entrySize: 4 | 8, guest: boolean):
     rights: RIGHTS,
     attributes: long ? [...ATTRIBUTES, { attribute: 'memoryType', from: 61, bits: 2 }] : ATTRIBUTES,
     marks: MARKS,
+    ...(guest ? {} : { shadowStacks: { when: 'sse', leaf: SHADOW_STACK, readOnly: true } as const }),
     levels: Array.from({ length: levels }, (_, depth) =>
-      levelOf(levels - 1 - depth, entrySize, depth === 0 ? more : 0),
+      levelOf(levels - 1 - depth, entrySize, depth === 0 ? more : 0, guest),
     ),
   };
 }

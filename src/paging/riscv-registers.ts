@@ -21,7 +21,7 @@ export interface RiscvRegisters {
   readonly sstatus?: bigint | number;
   /** Of a guest: the hypervisor's sstatus, whose MXR holds for it too. */
   readonly hypervisorStatus?: bigint | number;
-  /** menvcfg, for PBMTE; of a guest henvcfg. Default: Svpbmt is on. */
+  /** menvcfg, for PBMTE and SSE; of a guest henvcfg. Default: Svpbmt is on, and shadow stacks are off. */
   readonly envcfg?: bigint | number;
 }
 
@@ -78,6 +78,7 @@ export function riscvModeFromRegisters(registers: RiscvRegisters): RiscvPagingMo
     sum: has(status, SUM),
     mxr: has(status | BigInt(hypervisorStatus), MXR),
     svpbmt: (BigInt(envcfg) & PBMTE) !== 0n,
+    sse: has(BigInt(envcfg), SSE),
   };
   return { ...choose('satp', mode, xlen === 64 ? long : { 1: RISCV_SV32 }), root: ppn << 12n, id, controls };
 }
@@ -113,6 +114,7 @@ export function riscvGuestModeFromRegisters(
 
 const SUM = 18n;
 const MXR = 19n;
+const SSE = 3n;
 const PBMTE: bigint = 1n << 62n;
 
 function has(register: bigint, bit: bigint): boolean {

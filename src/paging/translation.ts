@@ -35,6 +35,8 @@ export interface MappedTranslation {
   readonly protectionKey: number | undefined;
   /** What the leaf keeps for software. */
   readonly software: number;
+  /** The page is a shadow stack. False where these are not in force. */
+  readonly shadowStack: boolean;
   /** Every entry that was read, root first. */
   readonly levels: readonly WalkStep[];
   /** Through two stages: what the second one said of the page; its `gva` is the first stage's output. */
@@ -46,7 +48,7 @@ export interface PageFault {
   readonly kind: 'page-fault';
   readonly gva: bigint;
   /**
-   * In the architecture's own numbers. x86: the error code, P 1, W 2, U 4, RSVD 8, I 16, PK 32 (SDM 3A, 5.7); EPT: the exit
+   * In the architecture's own numbers. x86: the error code, P 1, W 2, U 4, RSVD 8, I 16, PK 32, SS 64 (SDM 3A, 5.7); EPT: the exit
    * qualification; AArch64: the fault status code (FSC); RISC-V: the cause.
    */
   readonly errorCode: number;

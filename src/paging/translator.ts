@@ -1,8 +1,10 @@
-import { ACCESS_CODES, accessCode, accessFacts, type PageAccess, WRITE_ACCESS } from './access.ts';
+import { hex } from '../core/index.ts';
+import { accessCode, OF_SHADOW_STACK, type PageAccess, WRITING } from './access.ts';
+import { AccessJudge } from './access-judge.ts';
 import { halvesOfAddress, splitAddress } from './address-halves.ts';
 import type { AddressTranslator, WalkedPage } from './address-translator.ts';
 import type { SecondStageAccess } from './architecture.ts';
-import { physical } from './bits.ts';
+import { fromHalves } from './bits.ts';
 import { compileFormat } from './compile-format.ts';
 import type { CompiledFormat } from './compiled-format.ts';
 import { type EntryReader, entryHalves } from './entry-reader.ts';
@@ -16,9 +18,16 @@ import { QuickWalk } from './quick-walk.ts';
 import { rightsOf } from './rights.ts';
 import type { OneStageTranslation } from './translation.ts';
 import { readerFor, type TranslatorInit } from './translator-init.ts';
-import { ACCESS_FLAG, ADDRESS_SIZE, LEAF, RIGHTS, SPECIAL_LEAF, TABLE } from './verdict.ts';
+import { ADDRESS_SIZE, LEAF, SPECIAL_LEAF, TABLE } from './verdict.ts';
 import { WalkFault } from './walk-fault.ts';
-import { isGlobal, leafOfWalk, reportWalk, rightsOfWalk, type WalkTrace } from './walk-report.ts';
+import {
+  isGlobal,
+  leafOfWalk,
+  reportWalk,
+  rightsOfWalk,
+  tablesOfWalk,
+  type WalkTrace,
+} from './walk-report.ts';
 
 // Constants of this module are known to the optimiser, imported ones are looked up every time.
 const entry: Uint32Array = entryHalves;
@@ -30,8 +39,6 @@ const toTable: number = TABLE;
 const isLeaf: number = LEAF;
 const isSpecial: number = SPECIAL_LEAF;
 const PER_PAGE = 2 ** -12;
-/** The codes of all accesses that write, a bit for each: whoever makes them. */
-const WRITES = 0x1111 << WRITE_ACCESS;
 
 /**
  * Walks translation tables of any format: the one walker of this room.
@@ -85,8 +92,7 @@ export class Translator<TableAddr = number> implements AddressTranslator {
   private readonly quick: number;
   /** Marks entries as accessed and dirty, where that is wanted. */
   private readonly marker: Marker | undefined;
-  /** Says whether a leaf has its marks, where a missing one is a fault that comes after those of the rights. */
-  private readonly markTest: Marker | undefined;
+  private readonly judge: AccessJudge;
   private readonly quickWalk: QuickWalk;
   private readonly trace: WalkTrace;
   private readonly teller: FaultTeller;
@@ -113,8 +119,9 @@ export class Translator<TableAddr = number> implements AddressTranslator {
     this.teller = new FaultTeller(this.fault, compiled, this.reader, this.asked);
     const marker = marks === undefined ? undefined : new Marker(this.trace, this.reader, marks);
     this.marker = marking === 'update' ? marker : undefined;
-    this.markTest = marking === 'fault' && marks?.afterRights === true ? marker : undefined;
-    this.quick = compiled.keys === undefined && this.markTest === undefined ? 1 : 0;
+    const markTest = marking === 'fault' && marks?.afterRights === true ? marker : undefined;
+    this.judge = new AccessJudge(compiled, markTest);
+    this.quick = compiled.keys === undefined && markTest === undefined ? 1 : 0;
     this.quickWalk = new QuickWalk(this.trace, this.reader, this.quick === 1 && this.marker === undefined);
   }
 
@@ -221,9 +228,10 @@ export class Translator<TableAddr = number> implements AddressTranslator {
     }
     const rights = compiled.rights(andLo, orHi, entryLo, entryHi);
     if ((((this.permitted[access] as number) >>> rights) & this.quick) === 0) {
-      const verdict = this.secondLook(entryLo, entryHi, rights, access);
+      const verdict = this.judge.judge(andLo, entryLo, entryHi, rights, access);
       if (verdict !== 0) {
-        // Where the fault is told, the leaf's key is wanted.
+        // Where the fault is told, the leaf is wanted.
+        entry[0] = entryLo;
         entry[1] = entryHi;
         return this.stop(verdict, level, tableLo, tableHi, lo, hi, access, rights);
       }
@@ -252,14 +260,15 @@ export class Translator<TableAddr = number> implements AddressTranslator {
     for (let attempt = 0; attempt < MOST_ATTEMPTS; attempt++) {
       const page = this.walk(lo, hi, access, 1);
       if (page < 0) return page;
-      const done = marker.mark(lo, hi, (access & 3) === WRITE_ACCESS);
+      const done = marker.mark(lo, hi, ((WRITING >>> access) & 1) !== 0);
       if (done === true) return page;
       if (done === undefined)
         return this.stop(UNREADABLE, marker.level, marker.lo, marker.hi, lo, hi, access, 0);
     }
     throw new PagingError(
       'contended',
-      `Cannot mark the entries for ${physical(lo, hi)}: somebody else changed one in each of ${MOST_ATTEMPTS} attempts`,
+      `Cannot mark the entries for ${hex(fromHalves(lo, hi))}: somebody else changed one in each of ${MOST_ATTEMPTS} attempts`,
+      { gva: fromHalves(lo, hi) },
     );
   }
 
@@ -307,40 +316,15 @@ export class Translator<TableAddr = number> implements AddressTranslator {
     page.sizeBits = leaf.pageBits;
     page.global = isGlobal(trace, leaf);
     page.accesses = compiled.accessesOf[rights] as number;
-    // What keys forbid, and what would have to be marked first, has to come here again.
-    if (this.quick === 0) page.accesses = this.passingLook(leaf, rights, page.accesses);
-    if (marker?.lacksDirty(leaf) === true) page.accesses &= ~WRITES;
+    const unsettled = this.quick === 0 ? -1 : compiled.shadowStacks === undefined ? 0 : OF_SHADOW_STACK;
+    if (unsettled !== 0) {
+      const [lo = 0, hi = 0] = trace.entries.subarray(leaf.slot);
+      const allowed = this.judge.allowed(tablesOfWalk(trace, leaf), lo, hi, rights, unsettled);
+      page.accesses = (page.accesses & ~unsettled) | allowed;
+    }
+    // What would have to be marked first has to come here again.
+    if (marker?.lacksDirty(leaf) === true) page.accesses &= ~WRITING;
     return number * 4096 + (lo & 0xfff);
-  }
-
-  /** Those of some accesses, a bit for each, that {@link secondLook} lets through to the leaf of the walk. */
-  private passingLook(leaf: Level, rights: number, accesses: number): number {
-    const { entries } = this.trace;
-    const entryLo = entries[leaf.slot] as number;
-    const entryHi = entries[leaf.slot + 1] as number;
-    let passing = 0;
-    for (let code = 0; code < ACCESS_CODES; code++) {
-      const asked = (accesses >>> code) & 1;
-      if (asked !== 0 && this.secondLook(entryLo, entryHi, rights, code) === 0) passing |= 1 << code;
-    }
-    return passing;
-  }
-
-  /** An access that the quick test did not let through, or on which keys or marks have a say: 0, or why not. */
-  private secondLook(entryLo: number, entryHi: number, rights: number, access: number): number {
-    const { compiled } = this;
-    const facts = accessFacts(access);
-    if (facts === undefined) {
-      throw new PagingError(
-        'invalid',
-        `Cannot translate: current access code ${access}, wanted one of ACCESS`,
-      );
-    }
-    if ((((this.permitted[access] as number) >>> rights) & 1) === 0) return RIGHTS;
-    if (compiled.keys?.forbids(rightsOf(compiled.complete(rights)), compiled.keyOf(entryHi), facts) === true)
-      return RIGHTS;
-    if (this.markTest?.isMarked(entryLo, facts.kind === 'write') === false) return ACCESS_FLAG;
-    return 0;
   }
 
   /** A walk ends without a page. */

@@ -193,7 +193,7 @@ export class TwoStageTranslator<TableAddr = number> implements PageTranslator {
       second.asked.during = 'final-access';
       const { gpa } = guest;
       const user = this.how.userOf(facts, guest.rights.user);
-      const host = second.translate(BigInt(gpa), { kind: facts.kind, user });
+      const host = second.translate(BigInt(gpa), { kind: facts.kind, user, shadowStack: facts.shadowStack });
       reader.reads += second.reads;
       if (host.kind !== 'mapped')
         return { kind: 'second-stage-fault', gva, during: 'final-access', gpa, fault: host, levels };
@@ -232,7 +232,9 @@ export class TwoStageTranslator<TableAddr = number> implements PageTranslator {
 function finalCodesOf(how: SecondStageAccess): Int32Array {
   return Int32Array.from({ length: 2 * ACCESS_CODES }, (_, i) => {
     const facts = accessFacts(i >>> 1);
-    return facts === undefined ? 0 : accessCode({ kind: facts.kind, user: how.userOf(facts, (i & 1) !== 0) });
+    if (facts === undefined) return 0;
+    const { kind, shadowStack } = facts;
+    return accessCode({ kind, user: how.userOf(facts, (i & 1) !== 0), shadowStack });
   });
 }
 

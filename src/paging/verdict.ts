@@ -34,3 +34,5 @@ export const NOT_PRESENT: number = verdictOf('not-present');
 export const ADDRESS_SIZE: number = verdictOf('address-size');
 export const RIGHTS: number = verdictOf('rights');
 export const ACCESS_FLAG: number = verdictOf('access-flag');
+export const PROTECTION_KEY: number = verdictOf('protection-key');
+export const SHADOW_STACK: number = verdictOf('shadow-stack');

@@ -8,7 +8,7 @@ import { faultError } from './fault-error.ts';
 export interface VirtualMemoryOptions {
   /** User mode. Default: supervisor mode. */
   readonly user?: boolean;
-  /** EFLAGS.AC set: SMAP does not keep the supervisor from user pages. Default: clear. */
+  /** x86: EFLAGS.AC is set, so SMAP does not keep the supervisor from user pages. Default: clear. */
   readonly ac?: boolean;
 }
 

@@ -64,6 +64,7 @@ function reportMapped(trace: WalkTrace, gva: bigint, gpa: number): MappedTransla
     global: isGlobal(trace, leaf),
     protectionKey: compiled.keys === undefined ? undefined : protectionKey,
     software,
+    shadowStack: compiled.shadowStacks?.has(tablesOfWalk(trace, leaf), lo, hi) === true,
     levels: stepsOfWalk(trace, gva, leaf.format.level, true),
   };
 }
@@ -88,14 +89,20 @@ export function leafOfWalk({ compiled, entries }: WalkTrace): Level {
   }
 }
 
-/** Rights of a walk, all levels down to its leaf taken together. */
-export function rightsOfWalk({ compiled, entries }: WalkTrace, leaf: Level): number {
+/** The AND of the lower halves of a walk's tables: which rights they leave. */
+export function tablesOfWalk({ compiled, entries }: WalkTrace, leaf: Level): number {
   let andLo = -1;
-  let orHi = 0;
-  for (let level = compiled.top; level.slot < leaf.slot; level = level.next) {
+  for (let level = compiled.top; level.slot < leaf.slot; level = level.next)
     andLo &= (entries[level.slot] as number) | level.noRights;
-    orHi |= entries[level.slot + 1] as number;
-  }
+  return andLo;
+}
+
+/** Rights of a walk, all levels down to its leaf taken together. */
+export function rightsOfWalk(trace: WalkTrace, leaf: Level): number {
+  const { compiled, entries } = trace;
+  let orHi = 0;
+  for (let slot = 0; slot < leaf.slot; slot += 2) orHi |= entries[slot + 1] as number;
+  const andLo = tablesOfWalk(trace, leaf);
   return compiled.rights(andLo, orHi, entries[leaf.slot] as number, entries[leaf.slot + 1] as number);
 }
 

@@ -22,15 +22,18 @@ export const X86: Architecture<X86ControlsInForce> = {
     pkru: 0,
     pks: false,
     pkrs: 0,
+    cet: false,
     amd: false,
     accessedDirty: 'off',
   },
 
-  complaint({ maxPhyAddr, pkru, pkrs, accessedDirty }) {
+  complaint({ maxPhyAddr, pkru, pkrs, cet, wp, accessedDirty }) {
     if (!Number.isInteger(maxPhyAddr) || maxPhyAddr < 32 || maxPhyAddr > 52)
       return `current maxPhyAddr ${maxPhyAddr}, wanted 32 to 52`;
     if (pkru >>> 0 !== pkru) return `current pkru ${hex(pkru)}, wanted 32 bits`;
     if (pkrs >>> 0 !== pkrs) return `current pkrs ${hex(pkrs)}, wanted 32 bits`;
+    // SDM 3A, 2.5: CR4.CET can be set only while CR0.WP is.
+    if (cet && !wp) return 'current cet true, wanted false where wp is false';
     // Not in the type: who computes a control could still have it.
     const marking: string = accessedDirty;
     if (marking === 'fault')
@@ -42,14 +45,24 @@ export const X86: Architecture<X86ControlsInForce> = {
   global: ({ pge }) => pge,
 
   /** SDM 3A, 5.6.1 "Determination of Access Rights". */
-  allows(rights, { kind, user, ac }, { wp, smep, smap }) {
+  allows(rights, { kind, user, ac, shadowStack }, { wp, smep, smap }) {
+    // Without CR4.CET no page is a shadow stack.
+    if (shadowStack) return false;
     const mode = user ? rights.user : !rights.user || (kind === 'execute' ? !smep : !smap || ac);
     if (!mode) return false;
     if (kind === 'write') return rights.write || (!user && !wp);
     return kind === 'read' || rights.execute;
   },
 
-  /** SDM 3A, 5.7 "Page-Fault Exceptions": P 1, W 2, U 4, RSVD 8, I 16, PK 32. RSVD comes with P: the entry was present. */
+  /** SDM 3A, 5.6.1: user-mode accesses to user shadow stacks, and supervisor-mode ones to supervisor shadow stacks. */
+  shadowStackRefuses(rights, { kind, user, shadowStack }, isShadowStack) {
+    if (shadowStack) return isShadowStack && rights.user === user ? undefined : 'shadow-stack';
+    return isShadowStack && kind === 'write' && rights.user === user ? 'shadow-stack' : 'rights';
+  },
+
+  /**
+   * SDM 3A, 5.7 "Page-Fault Exceptions": P 1, W 2, U 4, RSVD 8, I 16, PK 32, SS 64. RSVD comes with P: the entry was present.
+   */
   faultCode(fault, controls) {
     const { reason, kind, user, deniesExecution } = fault;
     if (reason === 'not-canonical') return 0;
@@ -59,6 +72,7 @@ export const X86: Architecture<X86ControlsInForce> = {
     if (reason === 'reserved') code |= 8;
     if (kind === 'execute' && (controls.smep || (controls.nxe && deniesExecution))) code |= 16;
     if (fault.keyForbids) code |= 32;
+    if (fault.shadowStack) code |= 64;
     return code;
   },
 

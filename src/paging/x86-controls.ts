@@ -8,7 +8,7 @@ export interface X86Controls {
   readonly wp?: boolean;
   /** CR4.SMEP: supervisor mode may not execute user pages. Default false. */
   readonly smep?: boolean;
-  /** CR4.SMAP: supervisor mode may not read or write user pages, unless EFLAGS.AC is set. Default false. */
+  /** CR4.SMAP: supervisor mode may not read or write user pages, unless EFLAGS.AC is set. Implicit accesses it keeps out always. Default false. */
   readonly smap?: boolean;
   /** CPUID 8000_0001h EDX[26]: pages of 1 GiB. Default true. */
   readonly gigabytePages?: boolean;
@@ -24,6 +24,11 @@ export interface X86Controls {
   readonly pks?: boolean;
   /** IA32_PKRS, as `pkru`. Default 0. */
   readonly pkrs?: number;
+  /**
+   * CR4.CET: a page that is read-only and dirty, below tables that are all writable, is a shadow stack (SDM 3A, 5.6.1). Only
+   * with `wp`. Default false.
+   */
+  readonly cet?: boolean;
   /** One of AMD's processors: bit 8 of PML4E and PML5E is reserved (APM 2, 5.3.3), which Intel's ignore. Default false. */
   readonly amd?: boolean;
   /** Marking of entries as accessed and dirty: `off` (default) or `update`; x86 processors have no fault for it. */

@@ -7,6 +7,7 @@ import type {
   Marks,
   PagingFormat,
   RightField,
+  ShadowStackPages,
 } from './format.ts';
 import { X86 } from './x86-architecture.ts';
 
@@ -42,6 +43,12 @@ const ATTRIBUTES: readonly AttributeField[] = [
 ];
 /** SDM 3A, 5.8 "Accessed and Dirty Flags". */
 const MARKS: Marks = { accessed: 5, tables: true, dirty: { bit: 6 } };
+/** SDM 3A, 5.6.1: R/W is 0 and D is 1 in the leaf, and R/W is 1 in every other entry. */
+const SHADOW_STACKS: ShadowStackPages = {
+  when: 'cet',
+  leaf: { mask: union(bits(1), bits(6)), value: bits(6) },
+  tables: bits(1),
+};
 const pat = (from: number): AttributeField => ({ attribute: 'memoryType', from, bits: 1, to: 2 });
 
 /** Present, writable, user, accessed. */
@@ -116,6 +123,7 @@ export const X86_4LEVEL: PagingFormat = {
   rights: RIGHTS_WITH_NX,
   attributes: [...ATTRIBUTES, { attribute: 'protectionKey', from: 59, bits: 4 }],
   marks: MARKS,
+  shadowStacks: SHADOW_STACKS,
   levels: [PML4E, PDPTE, PDE, PTE],
 };
 
@@ -146,6 +154,7 @@ export const X86_PAE: PagingFormat = {
   rights: RIGHTS_WITH_NX,
   attributes: ATTRIBUTES,
   marks: MARKS,
+  shadowStacks: SHADOW_STACKS,
   levels: [
     {
       // Four entries, which the processor loads and checks when CR3 is written.
@@ -184,6 +193,7 @@ export const X86_32: PagingFormat = {
   rights: RIGHTS,
   attributes: ATTRIBUTES,
   marks: MARKS,
+  shadowStacks: SHADOW_STACKS,
   levels: [
     {
       ...LEGACY_LEVEL,

@@ -52,6 +52,8 @@ export function pagingModeFromRegisters(registers: PagingRegisters): PagingMode 
     smap: has(cr4, CR4_SMAP),
     pku: has(cr4, CR4_PKE),
     pks: has(cr4, CR4_PKS),
+    // No processor has CET without WP.
+    cet: has(cr4, CR4_CET) && has(cr0, CR0_WP),
     nxe: efer === undefined || has(efer, EFER_NXE),
   };
   return { name, format, root: BigInt.asUintN(64, BigInt(registers.cr3)), controls, reason };
@@ -66,6 +68,7 @@ const CR4_LA57 = 12;
 const CR4_SMEP = 20;
 const CR4_SMAP = 21;
 const CR4_PKE = 22;
+const CR4_CET = 23;
 const CR4_PKS = 24;
 const EFER_LMA = 10;
 const EFER_NXE = 11;

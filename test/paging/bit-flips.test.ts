@@ -22,6 +22,11 @@ const PROCESSORS: readonly {
     name: '46 bits, protection keys',
     controls: { maxPhyAddr: 46, pku: true, pkru: 0x5555_5558, pks: true, pkrs: 0xaaaa_aaa4 },
   },
+  { name: 'shadow stacks, SMAP', controls: { cet: true, smap: true } },
+  {
+    name: 'shadow stacks, protection keys',
+    controls: { cet: true, pku: true, pkru: 0x5555_5558, pks: true, pkrs: 0xaaaa_aaa4 },
+  },
   {
     name: 'protection keys, WP off',
     controls: { wp: false, pku: true, pkru: 0xaaaa_aaaa, pks: true, pkrs: 0xaaaa_aaaa },

@@ -178,7 +178,7 @@ describe('rights of all levels together', () => {
     assert.equal(permitted[ACCESS.userRead], having(USER));
     assert.equal(permitted[ACCESS.userWrite], having(USER | WRITE));
     assert.equal(permitted[ACCESS.userExecute], having(USER | EXECUTE));
-    // 3 and 7 are no accesses.
+    // 3 and 7 read the shadow stack, which there is none of.
     assert.deepEqual([permitted.length, permitted[3], permitted[7]], [16, 0, 0]);
     assert.equal(accessesOf.length, 32);
     for (const code of codes) {

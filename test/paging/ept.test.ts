@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { GuestMemory } from '../../src/core/index.ts';
 import {
+  accessCode,
   type EptControls,
   eptFormat,
   formatRights,
@@ -16,6 +17,7 @@ const GPA = 0x12_3456_7abcn;
 const ACCESSES: readonly PageAccess[] = (['read', 'write', 'execute'] as const).flatMap((kind) => [
   { kind, user: false },
   { kind, user: true },
+  ...(kind === 'execute' ? [] : [false, true].map((user) => ({ kind, user, shadowStack: true }))),
 ]);
 
 interface Processor {
@@ -30,6 +32,11 @@ const PROCESSORS: readonly Processor[] = [
     config: { maxPhyAddr: 39, executeOnly: false, pages2M: false, pages1G: false },
   },
   { title: '46 bits, mode-based execute control', config: { maxPhyAddr: 46, mbec: true } },
+  { title: 'supervisor shadow stacks', config: { supervisorShadowStacks: true } },
+  {
+    title: 'supervisor shadow stacks, accessed and dirty',
+    config: { supervisorShadowStacks: true, accessedDirty: true },
+  },
   {
     title: 'mode-based execute control, no execute-only, accessed and dirty',
     config: { mbec: true, executeOnly: false, accessedDirty: true },
@@ -42,6 +49,7 @@ function translatorOf(memory: GuestMemory, config: EptConfig): Translator {
     executeOnly: config.executeOnly,
     megabytePages: config.pages2M,
     gigabytePages: config.pages1G,
+    supervisorShadowStacks: config.supervisorShadowStacks === true,
     accessedDirty: config.accessedDirty ? 'update' : 'off',
   };
   const format = eptFormat({ levels: config.levels, modeBasedExecute: config.mbec });
@@ -75,11 +83,7 @@ function answers(
   const found = translator.translate(GPA, access);
   const writes = found.kind === 'mapped' ? differences(before, memory) : [];
   memory.writeAt(0, before);
-  const resolved = translator.resolve(
-    Number(GPA & 0xffff_ffffn),
-    Number(GPA >> 32n),
-    { read: 0, write: 1, execute: 2 }[access.kind] + (user ? 4 : 0),
-  );
+  const resolved = translator.resolve(Number(GPA & 0xffff_ffffn), Number(GPA >> 32n), accessCode(access));
   memory.writeAt(0, before);
   const outcome =
     found.kind === 'mapped'
@@ -133,7 +137,9 @@ describe('extended page tables: every single-bit flip of a valid entry', () => {
             const pairs = [0n, 1n, 2n, 10n].flatMap((a) =>
               [1n, 2n, 10n].map((b) => (1n << a) | (1n << b) | 1n),
             );
-            for (const flip of [0n, ...flips, ...pairs]) {
+            // Read-only, and a shadow stack or not.
+            const stacks = [1n << 60n, (1n << 60n) | 2n, (1n << 60n) | 3n];
+            for (const flip of [0n, ...flips, ...pairs, ...stacks]) {
               memory.writeU64(address, before ^ flip);
               for (const access of ACCESSES) {
                 const [found, wanted] = answers(memory, config, translator, access);

@@ -63,6 +63,7 @@ describe('pagingModeFromRegisters', () => {
       smap: false,
       pku: false,
       pks: false,
+      cet: false,
       nxe: false,
     };
     const none = { cr0: PG, cr3: 0, cr4: PAE, efer: LMA };
@@ -81,6 +82,10 @@ describe('pagingModeFromRegisters', () => {
       const mode = pagingModeFromRegisters({ ...none, [register]: none[register] | (1n << bit) });
       assert.deepEqual(mode.controls, { ...off, [control]: true });
     }
+    // CR4.CET cannot be set while CR0.WP is clear.
+    const cet = (cr0: bigint) =>
+      pagingModeFromRegisters({ ...none, cr0, cr4: PAE | (1n << 23n) }).controls.cet;
+    assert.deepEqual([cet(PG), cet(PG | (1n << 16n))], [false, true]);
   });
 
   it('takes numbers, and any contents at all', () => {

@@ -24,6 +24,7 @@ const INDICES = [0, 1, 2, 511, 1023, 2047, 4095];
 
 const controls: fc.Arbitrary<AllControls> = fc.record({
   sum: fc.boolean(),
+  sse: fc.boolean(),
   mxr: fc.boolean(),
   svnapot: fc.boolean(),
   svpbmt: fc.boolean(),

@@ -95,6 +95,7 @@ describe('RISC-V tables, by hand', () => {
       global: false,
       protectionKey: undefined,
       software: 0,
+      shadowStack: false,
       levels: [
         { level: 2, name: 'PTE', entryAddress: 0x4810, entry: 0x1401n },
         { level: 1, name: 'PTE', entryAddress: 0x5018, entry: 0x1801n },
@@ -393,11 +394,11 @@ describe('RISC-V registers', () => {
     assert.match(riscvModeFromRegisters({ satp: 5n << 60n }).reason, /^satp\.MODE is 5, which is reserved$/);
   });
 
-  it('T1 T3: SUM and MXR from sstatus, PBMTE from menvcfg', () => {
+  it('T1 T3: SUM and MXR from sstatus, PBMTE and SSE from menvcfg', () => {
     const none = riscvModeFromRegisters({ satp: 0, envcfg: 0 }).controls;
-    assert.deepEqual(none, { sum: false, mxr: false, svpbmt: false });
-    const all = riscvModeFromRegisters({ satp: 0, sstatus: 3n << 18n, envcfg: 1n << 62n }).controls;
-    assert.deepEqual(all, { sum: true, mxr: true, svpbmt: true });
+    assert.deepEqual(none, { sum: false, mxr: false, svpbmt: false, sse: false });
+    const all = riscvModeFromRegisters({ satp: 0, sstatus: 3n << 18n, envcfg: (1n << 62n) | 8n }).controls;
+    assert.deepEqual(all, { sum: true, mxr: true, svpbmt: true, sse: true });
     const only = (bit: bigint) => riscvModeFromRegisters({ satp: 0, sstatus: 1n << bit }).controls;
     assert.deepEqual(
       [only(18n).sum, only(18n).mxr, only(19n).sum, only(19n).mxr],
@@ -405,7 +406,7 @@ describe('RISC-V registers', () => {
     );
     // The hypervisor's MXR holds for a guest too, its SUM does not.
     const guest = riscvModeFromRegisters({ satp: 0, sstatus: 0, hypervisorStatus: 3n << 18n }).controls;
-    assert.deepEqual(guest, { sum: false, mxr: true, svpbmt: true });
+    assert.deepEqual(guest, { sum: false, mxr: true, svpbmt: true, sse: false });
   });
 
   it('T1: hgatp of RV64 and RV32', () => {

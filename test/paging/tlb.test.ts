@@ -214,7 +214,7 @@ describe('Tlb', () => {
     }
     assert.throws(() => new Tlb(translator).resolveGva(-1n, ACCESS.read), { code: 'invalid' });
     assert.throws(() => new Tlb(translator).invalidate({ address: 2n ** 64n }), { code: 'invalid' });
-    assert.throws(() => translator.resolve(0x1000, 0, 3), { code: 'invalid' });
+    assert.throws(() => translator.resolve(0x1000, 0, 16), { code: 'invalid' });
     assert.throws(() => accessCode({ kind: 'fetch' as 'read' }), { code: 'invalid' });
   });
 });

@@ -80,7 +80,7 @@ describe('a translator of two stages', () => {
 
   it('T2 T5: a code or a kind that is no access is refused, before anything is read', () => {
     const { both } = machine();
-    for (const access of [-1, 3, 16, 1.5]) {
+    for (const access of [-1, 16, 64, 1.5]) {
       assert.throws(() => both.resolve(0, 0, access), { name: 'PagingError', code: 'invalid' });
       assert.throws(() => both.resolvePage(0, 0, access, unknownPage()), { code: 'invalid' });
     }

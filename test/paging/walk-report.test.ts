@@ -56,6 +56,7 @@ describe('the story of a walk', () => {
       global: false,
       protectionKey: undefined,
       software: 0,
+      shadowStack: false,
       levels: STEPS,
     });
     // PCD, G, software bits 11:9, key 9 in bits 62:59; the key only where keys are in force.

@@ -13,14 +13,14 @@ import {
   X86_4LEVEL,
 } from '../../src/paging/index.ts';
 
-// What `resolvePage` tells a TLB of a page. Access codes are kind (read 0, write 1, execute 2) | user 4 | EFLAGS.AC 8, and bit n
-// of `accesses` is code n: of four who ask, supervisor and user without and with AC, each has a digit of the number.
+// What `resolvePage` tells a TLB of a page. Access codes are kind (read 0, write 1, execute 2, shadow stack 3) and above it who asks:
+// supervisor, user, supervisor with EFLAGS.AC, the processor itself. Bit n of `accesses` is code n: each of them has a digit of it.
 
 const EVERYTHING = 0x7777;
 const READS = 0x1111;
 const WRITES = 0x2222;
 const EXECUTES = 0x4444;
-const SUPERVISOR = 0x0f0f;
+const SUPERVISOR = 0xff0f;
 
 const P = 1n;
 const W = 2n;

@@ -2,7 +2,13 @@ import type { Command } from 'commander';
 import { type MemoryImage, whyUnreadable } from '../../image/index.ts';
 import type { OneStageTranslation, PageAccess } from '../../paging/index.ts';
 import { type Console, setAction } from '../action.ts';
-import { type AddressSpace, chooseAddressSpace, translatorFor, withoutTag } from '../address-space.ts';
+import {
+  type AddressSpace,
+  asPerson,
+  chooseAddressSpace,
+  translatorFor,
+  withoutTag,
+} from '../address-space.ts';
 import { CliError } from '../cli-error.ts';
 import { ExitStatus } from '../exit-status.ts';
 import { jsonText } from '../format/json.ts';
@@ -44,7 +50,7 @@ function walk(console: Console, args: readonly string[], options: WalkOptions): 
     const gva = withoutTag(space, typed);
     const translator = translatorFor(space, gva);
     if (translator === undefined) return walkUnpaged(console, image, space, args[1] ?? '', options);
-    const translation = translator.translate(gva, access);
+    const translation = translator.translate(gva, asPerson(translator, access));
     if (options.json === true) await console.out.lines([jsonText(walkJson(translation))]);
     else {
       await console.out.lines([
@@ -67,8 +73,7 @@ function accessOf(options: WalkOptions): PageAccess {
       `Cannot walk for access ${JSON.stringify(options.access)}: want ${kinds.join(', ')}`,
     );
   }
-  // SMAP guards a kernel against its own mistakes and EFLAGS.AC lifts it: a person may look at user pages as well.
-  return { kind, user: options.user === true, ac: true };
+  return { kind, user: options.user === true };
 }
 
 function statusOf(translation: OneStageTranslation): ExitStatus {

@@ -24,6 +24,10 @@ export const ALL_ACCESSES: readonly NaiveAccess[] = (['read', 'write', 'execute'
     { kind, user: false, ac: false },
     { kind, user: false, ac: true },
     { kind, user: true, ac: false },
+    { kind, user: false, ac: false, implicit: true },
+    ...(kind === 'execute'
+      ? []
+      : [false, true].map((user) => ({ kind, user, ac: false, shadowStack: true }))),
   ],
 );
 
@@ -67,6 +71,7 @@ export function plain(translation: OneStageTranslation): NaiveOutcome {
         rights: formatRights(translation.rights),
         memoryType: translation.memoryType,
         global: translation.global,
+        shadowStack: translation.shadowStack,
         entries,
       };
     case 'page-fault': {

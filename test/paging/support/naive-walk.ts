@@ -14,6 +14,7 @@ export interface NaiveControls {
   readonly pkru: number;
   readonly pks: boolean;
   readonly pkrs: number;
+  readonly cet: boolean;
 }
 
 export const DEFAULT_CONTROLS: NaiveControls = {
@@ -29,12 +30,17 @@ export const DEFAULT_CONTROLS: NaiveControls = {
   pkru: 0,
   pks: false,
   pkrs: 0,
+  cet: false,
 };
 
 export interface NaiveAccess {
   readonly kind: 'read' | 'write' | 'execute';
   readonly user: boolean;
   readonly ac: boolean;
+  /** By the processor itself, in supervisor mode. */
+  readonly implicit?: boolean;
+  /** By an instruction for the shadow stack: a read or a write. */
+  readonly shadowStack?: boolean;
 }
 
 export const NAIVE_MODES = ['x86-32', 'x86-pae', 'x86-4level', 'x86-5level'] as const;
@@ -46,6 +52,7 @@ export type NaiveOutcome =
       gpa: bigint;
       pageSize: bigint;
       rights: string;
+      shadowStack: boolean;
       memoryType: number;
       global: boolean;
       entries: bigint[];
@@ -81,6 +88,8 @@ interface Leaf {
   writable: boolean;
   user: boolean;
   noExecute: boolean;
+  /** R/W is 1 in every entry but the leaf. */
+  tablesWritable: boolean;
   patBit: number;
 }
 
@@ -133,6 +142,7 @@ function naiveLong(machine: NaiveMachine, gva: bigint, access: NaiveAccess, leve
     if (level === 3 && large && controls.gigabytePages && field(entry, 29, 13) !== 0n) reserved = true;
     if (level === 2 && large && field(entry, 20, 13) !== 0n) reserved = true;
     if (reserved) return fault(true, true);
+    const tablesWritable = writable;
     writable &&= bit(entry, 1);
     user &&= bit(entry, 2);
     noExecute ||= bit(entry, 63);
@@ -140,7 +150,18 @@ function naiveLong(machine: NaiveMachine, gva: bigint, access: NaiveAccess, leve
       const base = field(entry, 51, lowest) << BigInt(lowest);
       const pageSize = 1n << BigInt(lowest);
       const patBit = level === 1 ? 7 : 12;
-      const leaf: Leaf = { entry, level, address, base, pageSize, writable, user, noExecute, patBit };
+      const leaf: Leaf = {
+        entry,
+        level,
+        address,
+        base,
+        pageSize,
+        writable,
+        user,
+        noExecute,
+        tablesWritable,
+        patBit,
+      };
       return judge(machine, gva, access, leaf, entries);
     }
     table = field(entry, 51, 12) << 12n;
@@ -191,6 +212,8 @@ function naivePae(machine: NaiveMachine, gva: bigint, access: NaiveAccess): Naiv
       writable: bit(pde, 1),
       user: bit(pde, 2),
       noExecute: bit(pde, 63),
+      // The PDPTE has no R/W.
+      tablesWritable: true,
       patBit: 12,
     };
     return judge(machine, gva, access, leaf, entries);
@@ -214,6 +237,7 @@ function naivePae(machine: NaiveMachine, gva: bigint, access: NaiveAccess): Naiv
     writable: bit(pde, 1) && bit(pte, 1),
     user: bit(pde, 2) && bit(pte, 2),
     noExecute: bit(pde, 63) || bit(pte, 63),
+    tablesWritable: bit(pde, 1),
     patBit: 7,
   };
   return judge(machine, gva, access, leaf, entries);
@@ -249,6 +273,7 @@ function naive32(machine: NaiveMachine, gva: bigint, access: NaiveAccess): Naive
       writable: bit(pde, 1),
       user: bit(pde, 2),
       noExecute: false,
+      tablesWritable: true,
       patBit: 12,
     };
     return judge(machine, gva, access, leaf, entries);
@@ -267,6 +292,7 @@ function naive32(machine: NaiveMachine, gva: bigint, access: NaiveAccess): Naive
     writable: bit(pde, 1) && bit(pte, 1),
     user: bit(pde, 2) && bit(pte, 2),
     noExecute: false,
+    tablesWritable: bit(pde, 1),
     patBit: 7,
   };
   return judge(machine, gva, access, leaf, entries);
@@ -283,14 +309,21 @@ function judge(
   const { controls, mode } = machine;
   const { entry, writable, user, noExecute } = leaf;
   let forbidden = false;
-  if (access.user) {
+  // 5.6.1: "a shadow-stack address" has R/W 0 and D 1 in the entry that maps the page, R/W 1 in every other one; there are
+  // such only with CR4.CET.
+  const shadowStack = controls.cet && !bit(entry, 1) && bit(entry, 6) && leaf.tablesWritable;
+  if (access.shadowStack === true) {
+    // User-mode shadow-stack accesses to user-mode addresses, supervisor-mode ones to supervisor-mode addresses.
+    if (!shadowStack) forbidden = true;
+    if (access.user !== user) forbidden = true;
+  } else if (access.user) {
     if (!user) forbidden = true;
     if (access.kind === 'write' && !writable) forbidden = true;
     if (access.kind === 'execute' && noExecute) forbidden = true;
   } else if (access.kind === 'read') {
-    if (user && controls.smap && !access.ac) forbidden = true;
+    if (user && controls.smap && (access.implicit === true || !access.ac)) forbidden = true;
   } else if (access.kind === 'write') {
-    if (user && controls.smap && !access.ac) forbidden = true;
+    if (user && controls.smap && (access.implicit === true || !access.ac)) forbidden = true;
     if (controls.wp && !writable) forbidden = true;
   } else {
     if (user && controls.smep) forbidden = true;
@@ -315,6 +348,7 @@ function judge(
     kind: 'mapped',
     gpa: leaf.base + (gva & (leaf.pageSize - 1n)),
     pageSize: leaf.pageSize,
+    shadowStack,
     rights: `r${writable ? 'w' : '-'}${noExecute ? '-' : 'x'}${user ? 'u' : 's'}`,
     memoryType,
     global: controls.pge && bit(entry, 8),
@@ -339,5 +373,6 @@ function code(
   const executeDisable = mode !== 'x86-32' && controls.nxe;
   if (access.kind === 'execute' && (executeDisable || controls.smep)) errorCode += 16;
   if (key) errorCode += 32;
+  if (access.shadowStack === true) errorCode += 64;
   return errorCode;
 }

@@ -22,6 +22,7 @@ export type AllControls = Required<RiscvControls>;
 
 export const PLAIN: AllControls = {
   sum: false,
+  sse: false,
   mxr: false,
   svnapot: true,
   svpbmt: true,
@@ -33,6 +34,7 @@ export const PLAIN: AllControls = {
 export const ACCESSES: readonly OracleAccess[] = (['read', 'write', 'execute'] as const).flatMap((kind) => [
   { kind, user: false },
   { kind, user: true },
+  ...(kind === 'execute' ? [] : [false, true].map((user) => ({ kind, user, shadowStack: true }))),
 ]);
 
 /** The same tables under one control setting, for the library and for the oracle. */
@@ -45,8 +47,8 @@ export interface Pair {
 }
 
 export function pairOf(memory: GuestMemory, format: PagingFormat, root: bigint, controls: AllControls): Pair {
-  const { sum, ...guest } = controls;
-  const own = isGuest(format) ? guest : { sum, ...guest };
+  const { sum, sse, ...guest } = controls;
+  const own = isGuest(format) ? guest : { sum, sse, ...guest };
   return {
     memory,
     format,
@@ -66,7 +68,7 @@ function schemeOf({ title }: PagingFormat): string {
 
 function oracleOf(pair: Pair, adue: boolean, va: bigint, access: OracleAccess): RiscvResult {
   const { memory, format, root, controls } = pair;
-  const { sum, mxr, svnapot, svpbmt: pbmte, svrsw60t59b, physicalBits } = controls;
+  const { sum, sse, mxr, svnapot, svpbmt: pbmte, svrsw60t59b, physicalBits } = controls;
   const hart: RiscvHart = { svnapot, svrsw60t59b, physicalBits };
   const read: OracleMemory = (address, size) => {
     if (address >> 53n !== 0n || !memory.checkRange(Number(address), size)) return undefined;
@@ -74,11 +76,19 @@ function oracleOf(pair: Pair, adue: boolean, va: bigint, access: OracleAccess): 
   };
   if (isGuest(format)) {
     const scheme = schemeOf(format) as RiscvGuestScheme;
-    const bare = { scheme: 'Bare', root: 0n, sum: false, mxr: false, adue: false, pbmte: true } as const;
+    const bare = {
+      scheme: 'Bare',
+      root: 0n,
+      sum: false,
+      mxr: false,
+      adue: false,
+      pbmte: true,
+      sse: false,
+    } as const;
     return riscvTranslateTwoStage(bare, { scheme, root, mxr, adue, pbmte }, hart, read, va, access);
   }
   const scheme = schemeOf(format) as RiscvScheme;
-  return riscvTranslate({ scheme, root, sum, mxr, adue, pbmte }, hart, read, va, access);
+  return riscvTranslate({ scheme, root, sum, mxr, adue, pbmte, sse }, hart, read, va, access);
 }
 
 /** An answer as a line of text, in terms that the two have in common. */

@@ -26,6 +26,8 @@ export interface EptConfig {
   readonly pages1G: boolean;
   /** Bit 6 of the EPTP. */
   readonly accessedDirty: boolean;
+  /** Bit 7 of the EPTP. */
+  readonly supervisorShadowStacks?: boolean;
   /** The VM-execution control "mode-based execute control for EPT". */
   readonly mbec: boolean;
   /** IA32_VMX_EPT_VPID_CAP bit 22: advanced VM-exit information for EPT violations is reported. */
@@ -98,7 +100,7 @@ export function eptWalk(config: EptConfig, tables: OracleTables, gpa: bigint, ac
   const fetch = access.kind === 'execute' && !table;
 
   // Table 28-7 "Exit Qualification for EPT Violations"
-  const qualification = (all: bigint): number => {
+  const qualification = (all: bigint, leaf: bigint): number => {
     let code = 0;
     if (read) code += 1 << 0;
     if (write) code += 1 << 1;
@@ -107,6 +109,8 @@ export function eptWalk(config: EptConfig, tables: OracleTables, gpa: bigint, ac
     if (bit(all, 1)) code += 1 << 4;
     if (bit(all, 2)) code += 1 << 5;
     if (mbec && bit(all, 10)) code += 1 << 6;
+    if (access.shadowStack === true) code += 1 << 13;
+    if (config.supervisorShadowStacks === true && bit(leaf, 60)) code += 1 << 14;
     if (access.linear !== 'none') code += 1 << 7;
     if (access.linear === 'final') code += 1 << 8;
     if (access.linear === 'final' && config.advancedInfo) {
@@ -120,8 +124,13 @@ export function eptWalk(config: EptConfig, tables: OracleTables, gpa: bigint, ac
     const reason = 'misconfiguration';
     return { kind: 'fault', reason, code: 0, level, entryAddress, gpa, reads, writes };
   };
-  const violation = (level: number, entryAddress: bigint | undefined, all: bigint): EptFault => {
-    const code = qualification(all);
+  const violation = (
+    level: number,
+    entryAddress: bigint | undefined,
+    all: bigint,
+    leaf: bigint = 0n,
+  ): EptFault => {
+    const code = qualification(all, leaf);
     return { kind: 'fault', reason: 'violation', code, level, entryAddress, gpa, reads, writes };
   };
 
@@ -170,6 +179,7 @@ export function eptWalk(config: EptConfig, tables: OracleTables, gpa: bigint, ac
     if (last && (memoryType === 2 || memoryType === 3 || memoryType === 7))
       return misconfiguration(level, entryAddress);
 
+    const above = all;
     all &= entry;
     entries.push([entryAddress, entry]);
     if (!last) {
@@ -179,9 +189,15 @@ export function eptWalk(config: EptConfig, tables: OracleTables, gpa: bigint, ac
 
     // 29.3.3.2: there is no misconfiguration, and a right is missing in any of the entries.
     const executable = mbec && access.user ? bit(all, 10) : bit(all, 2);
-    if (read && !bit(all, 0)) return violation(level, entryAddress, all);
-    if (write && !bit(all, 1)) return violation(level, entryAddress, all);
-    if (fetch && !executable) return violation(level, entryAddress, all);
+    if (config.supervisorShadowStacks === true && access.shadowStack === true && !access.user) {
+      // Supervisor shadow-stack control: readable everywhere, writable above the leaf, and the leaf has bit 60.
+      const allowed = bit(all, 0) && bit(above, 1) && bit(entry, 60);
+      if (!allowed) return violation(level, entryAddress, all, entry);
+    } else {
+      if (read && !bit(all, 0)) return violation(level, entryAddress, all, entry);
+      if (write && !bit(all, 1)) return violation(level, entryAddress, all, entry);
+      if (fetch && !executable) return violation(level, entryAddress, all, entry);
+    }
 
     // 29.3.5: bit 8 of every entry used, bit 9 of the last one on a write.
     if (config.accessedDirty) {

@@ -7,6 +7,8 @@ export type OracleMemory = (address: bigint, size: 4 | 8) => bigint | undefined;
 export interface OracleAccess {
   readonly kind: 'read' | 'write' | 'execute';
   readonly user: boolean;
+  /** By an instruction that is for the shadow stack. */
+  readonly shadowStack?: boolean;
 }
 
 /** An accessed or dirty flag that was set: the entry's address and its whole new value. */

@@ -35,6 +35,8 @@ export interface RiscvStage {
   readonly adue: boolean;
   /** PBMTE: Svpbmt is available. */
   readonly pbmte: boolean;
+  /** SSE of Zicfiss. Default: off. */
+  readonly sse?: boolean;
 }
 
 /** hgatp, with sstatus.MXR of HS-level and the bits of menvcfg. */
@@ -114,6 +116,7 @@ export interface Run {
   readonly mxr: boolean;
   readonly adue: boolean;
   readonly pbmte: boolean;
+  readonly sse?: boolean;
   readonly hart: RiscvHart;
   /** An output address at or above 2 to this power violates a PMA check. */
   readonly outputBits: number;
@@ -122,7 +125,9 @@ export interface Run {
   readonly user: boolean;
   /** The access whose permissions are checked. */
   readonly kind: Kind;
-  /** The access of which exceptions are reported. */
+  /** The access is by an instruction for the shadow stack. */
+  readonly shadowStack?: boolean;
+  /** The access of which exceptions are reported: for one to the shadow stack, a store. */
   readonly original: Kind;
   readonly implicit: 'none' | 'read' | 'write';
   /** From an entry's address to its physical address, for an access of that kind. */
@@ -226,13 +231,15 @@ export function algorithm(run: Run, va: bigint): Leaf {
     const g = bit(pte, 5);
     const accessed = bit(pte, 6);
     const dirty = bit(pte, 7);
-    const leaf = r || x;
+    const leaf = r || w || x;
     const pbmt = pteSize === 8 ? field(pte, 62, 61) : 0n;
     const n = pteSize === 8 && bit(pte, 63);
 
     // Step 3
     if (!v) throw pageFault(i, entryAddress);
-    if (!r && w) throw pageFault(i, entryAddress);
+    // Zicfiss: xwr = 010 is not reserved where SSE is set; in G-stage it always is.
+    const shadowStackPage = run.stage !== 'G' && run.sse === true && !r && w && !x;
+    if (!r && w && !shadowStackPage) throw pageFault(i, entryAddress);
     // Sv39: bits 60-54 are reserved; Svrsw60t59b: 60-59 are ignored.
     if (pteSize === 8 && field(pte, 58, 54) !== 0n) throw pageFault(i, entryAddress);
     if (pteSize === 8 && !hart.svrsw60t59b && field(pte, 60, 59) !== 0n) throw pageFault(i, entryAddress);
@@ -270,10 +277,19 @@ export function algorithm(run: Run, va: bigint): Leaf {
     if (!run.user && u && run.kind === 'execute') throw pageFault(i, entryAddress);
     if (!run.user && u && !run.sum) throw pageFault(i, entryAddress);
 
-    // Step 8 (step 7 is of the shadow stacks, which are off)
+    // Step 7, Zicfiss "Shadow Stack Memory Protection": written by its own instructions only, never fetched from; these go
+    // nowhere else, and get a page fault, for copy-on-write, of a read-only page, and an access fault of others.
+    if (run.stage !== 'G' && shadowStackPage && run.shadowStack !== true && run.kind !== 'read')
+      throw accessFault(i, entryAddress);
+    if (run.stage !== 'G' && !shadowStackPage && run.shadowStack === true) {
+      const readOnly = r && !w && !x;
+      throw run.sse !== true || readOnly ? pageFault(i, entryAddress) : accessFault(i, entryAddress);
+    }
+
+    // Step 8
     if (run.kind === 'execute' && !x) throw pageFault(i, entryAddress);
     if (run.kind === 'write' && !w) throw pageFault(i, entryAddress);
-    if (run.kind === 'read' && !r && !(run.mxr && x)) throw pageFault(i, entryAddress);
+    if (run.kind === 'read' && !r && !(run.mxr && x) && !shadowStackPage) throw pageFault(i, entryAddress);
 
     // Step 9
     if (!accessed || (run.kind === 'write' && !dirty)) {
@@ -287,6 +303,8 @@ export function algorithm(run: Run, va: bigint): Leaf {
     const base = (ppn << 12n) & ~((1n << BigInt(low)) - 1n);
     const pa = base + field(va, low - 1, 0);
     if (pa >> BigInt(run.outputBits) !== 0n) throw accessFault(i, entryAddress);
-    return { pa, pageSize: 1n << BigInt(low), level: i, pte, global };
+    // A shadow stack is told as what it is to everybody else: to be read.
+    const told = shadowStackPage ? (pte & ~0b100n) | 0b10n : pte;
+    return { pa, pageSize: 1n << BigInt(low), level: i, pte: told, global };
   }
 }

@@ -22,11 +22,13 @@ export function riscvTranslate(
   va: bigint,
   access: OracleAccess,
 ): RiscvResult {
-  const { kind, user } = access;
+  const { kind, user, shadowStack = false } = access;
+  // Zicfiss: the cause of an exception is a store's.
+  const original = shadowStack ? 'write' : kind;
   const tables = new OracleTables(memory);
   const { scheme } = stage;
   return outcome(() => {
-    if (scheme === 'Bare') return mapped(tables, bare('S', hart, tables, va, kind));
+    if (scheme === 'Bare') return mapped(tables, bare('S', hart, tables, va, original));
     const leaf = algorithm(
       {
         ...stage,
@@ -37,7 +39,8 @@ export function riscvTranslate(
         tables,
         user,
         kind,
-        original: kind,
+        shadowStack,
+        original,
         implicit: 'none',
         place: (entryAddress) => entryAddress,
       },
@@ -56,12 +59,14 @@ export function riscvTranslateTwoStage(
   va: bigint,
   access: OracleAccess,
 ): RiscvResult {
-  const { kind, user } = access;
+  const { kind, user, shadowStack = false } = access;
+  // Zicfiss: the cause of an exception is a store's.
+  const original = shadowStack ? 'write' : kind;
   const tables = new OracleTables(memory);
 
   const guestStage = (gpa: bigint, checked: Kind, implicit: 'none' | 'read' | 'write'): Leaf => {
     const { scheme } = g;
-    if (scheme === 'Bare') return bare('G', hart, tables, gpa, kind);
+    if (scheme === 'Bare') return bare('G', hart, tables, gpa, original);
     return algorithm(
       {
         ...g,
@@ -79,7 +84,8 @@ export function riscvTranslateTwoStage(
         user: true,
         // There too: checked as the implicit load or store that it is, reported as the original access.
         kind: checked,
-        original: kind,
+        shadowStack,
+        original,
         implicit,
         place: (entryAddress) => entryAddress,
       },
@@ -103,7 +109,8 @@ export function riscvTranslateTwoStage(
         tables,
         user,
         kind,
-        original: kind,
+        shadowStack,
+        original,
         implicit: 'none',
         // There too: reads and writes of VS-level page tables are subject to G-stage translation.
         place: (entryAddress, implicit) => guestStage(entryAddress, implicit, implicit).pa,

@@ -1,4 +1,5 @@
 import type { PageWindow } from '../core/index.ts';
+import { accessCode, accessFacts } from './access.ts';
 import type { AccessFacts, SecondStageAccess } from './architecture.ts';
 import { physical } from './bits.ts';
 import { type EntryReader, NO_WINDOW, storePhysical } from './entry-reader.ts';
@@ -182,8 +183,8 @@ class ListedTables implements EntryReader {
 
   private readable({ range }: Stretch): boolean {
     const { second, how } = this.source;
-    const { kind, user = false, ac = false } = how.tableRead;
-    return range !== undefined && allows(second, range.rights, { kind, user, ac });
+    const facts = accessFacts(accessCode(how.tableRead));
+    return range !== undefined && facts !== undefined && allows(second, range.rights, facts);
   }
 }
 
@@ -196,7 +197,7 @@ function allows({ compiled }: WalkSource, rights: Rights, access: AccessFacts): 
 /** What both stages allow together: the first one's rights, as far as the second has nothing against it. */
 function rightsThrough({ first, second, how }: StagedSource, guest: Rights, host: Rights): Rights {
   const may = (kind: AccessFacts['kind'], user: boolean): boolean => {
-    const access = { kind, user, ac: false };
+    const access = { kind, user, implicit: false, ac: false, shadowStack: false };
     return allows(second, host, { ...access, user: how.userOf(access, guest.user) });
   };
   const { user } = guest;

@@ -119,10 +119,11 @@ export const EQUIVALENTS_OF_PAGING = [
     why: 'a leaf that says the same is decoded to the same; to know it is quicker',
     changes: [
       [
-        'if (level !== lastLevel || kindLo !== lastLo || kindHi !== lastHi) {',
-        'level !== lastLevel || kindLo !== lastLo || kindHi !== lastHi',
+        'last === undefined ||',
+        'last === undefined || level !== lastLevel || (((lo ^ lastLo) & told.attributesLo) | ((hi ^ lastHi) & told.attributesHi)) !== 0',
         'true',
       ],
+      ['last === undefined ||', 'last === undefined', 'false', 'last !== undefined'],
     ],
   },
   {

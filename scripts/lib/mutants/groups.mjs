@@ -159,6 +159,7 @@ const OF_PAGING = [
       'mappings',
       'listing-aliases',
       'listing-details',
+      'listing-marks',
       'mapping-cursor',
       'aarch64-mappings',
       'hostile-tables',

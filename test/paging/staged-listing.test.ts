@@ -5,14 +5,19 @@ import { GuestMemory } from '../../src/core/index.ts';
 import {
   AArch64Translator,
   ACCESS,
+  aarch64Stage1Format,
   aarch64Stage1FromRegisters,
   aarch64Stage2Format,
+  createRoot,
   EPT_4LEVEL,
   eptFormat,
+  FrameRange,
   formatRights,
+  GuestTables,
   isPagingError,
   type ListedTranslator,
   type MappingsOptions,
+  map,
   mappings,
   NPT_4LEVEL,
   ReverseMap,
@@ -22,6 +27,7 @@ import {
   Translator,
   TwoStageTranslator,
   X86_4LEVEL,
+  X86_32,
 } from '../../src/paging/index.ts';
 
 const PAGE = 0x1000;
@@ -391,6 +397,74 @@ describe('listing through two stages', () => {
       why: 'table-unreadable',
       space: 0,
     });
+  });
+
+  it('T6: tables of 4-byte entries, and of 64 KiB in pieces that the second stage has put apart', () => {
+    const memory = GuestMemory.allocate(0x40_0000);
+    const host = new GuestTables(memory, { frames: new FrameRange(0x30_0000, 0x10_0000) });
+    createRoot(host, EPT_4LEVEL);
+    // Each page of the guest is at its mirror image.
+    const mirrored = (gpa: number): number => 0x1f_f000 - gpa + 2 * (gpa % PAGE);
+    for (let gpa = 0; gpa < 0x20_0000; gpa += PAGE)
+      map(host, { format: EPT_4LEVEL, gva: BigInt(gpa), gpa: mirrored(gpa), length: PAGE, write: true });
+    const second = new Translator({ tables: host, format: EPT_4LEVEL });
+    const found = (both: TwoStageTranslator): unknown[] =>
+      list(both).map((record) =>
+        record.kind === 'mapped' ? [record.gva, record.secondStage?.gva, record.gpa, record.size] : record,
+      );
+
+    memory.writeU32(mirrored(0x1ffc), 0x2007);
+    memory.writeU32(mirrored(0x2008), 0x7007);
+    memory.writeU32(mirrored(0x2ffc), 0x5007);
+    const x86 = new TwoStageTranslator({ memory, format: X86_32, root: 0x1000, second });
+    assert.deepEqual(found(x86), [
+      [0xffc0_2000n, 0x7000n, mirrored(0x7000), PAGE],
+      [0xffff_f000n, 0x5000n, mirrored(0x5000), PAGE],
+    ]);
+
+    memory.fillAt(0, 0, 0x20_0000);
+    const format = aarch64Stage1Format({ granule: 65536, inputBits: 42 });
+    memory.writeU64(mirrored(0x2_0000), 0x3_0003n);
+    memory.writeU64(mirrored(0x2_fff8), 0x4_0003n);
+    memory.writeU64(mirrored(0x3_5008), 0x5_0443n);
+    memory.writeU64(mirrored(0x4_fff8), 0x6_0443n);
+    const arm = new TwoStageTranslator({ memory, format, root: 0x2_0000, second });
+    const pages = (gva: bigint, gpa: number): unknown[] =>
+      Array.from({ length: 16 }, (_, i) => [
+        gva + BigInt(i * PAGE),
+        BigInt(gpa + i * PAGE),
+        mirrored(gpa + i * PAGE),
+        PAGE,
+      ]);
+    assert.deepEqual(found(arm), [
+      ...pages(BigInt(0x5008 / 8) << 16n, 0x5_0000),
+      ...pages((1n << 42n) - 0x1_0000n, 0x6_0000),
+    ]);
+    for (const gva of [0xa01_1234n, (1n << 42n) - 1n]) {
+      const walk = arm.translate(gva);
+      assert(walk.kind === 'mapped');
+      const record = list(arm).find(
+        (one) => one.kind === 'mapped' && gva >= one.gva && gva < one.gva + BigInt(one.size),
+      );
+      assert(record?.kind === 'mapped');
+      assert.equal(record.gpa + Number(gva - record.gva), walk.gpa);
+    }
+  });
+
+  it('T6: what the second stage has left in its entries, where details are asked for', () => {
+    const { memory, both } = machineOf(straight);
+    memory.writeU64(TABLES + 3 * PAGE + 8 * 8, 0x8337n);
+    const [range, others] = list(both, { details: true });
+    assert(range?.kind === 'mapped' && others?.kind === 'mapped');
+    assert.deepEqual(
+      [
+        range.size,
+        range.details?.dirty,
+        range.secondStage?.details?.dirty,
+        others.secondStage?.details?.dirty,
+      ],
+      [PAGE, false, true, false],
+    );
   });
 
   it('T6 T10: what has no tables to list is refused with the names of those that have', () => {

@@ -100,7 +100,7 @@ export {
 } from './riscv-registers.ts';
 export { createRoot, destroyRoot } from './root-table.ts';
 export { type ShareRequest, type ShareResult, shareTables } from './share-tables.ts';
-export type { StagedMappingRecord, StagedSource } from './staged-listing.ts';
+export type { StagedMappingRecord } from './staged-listing.ts';
 export type { TableOps, TableReadOps } from './table-ops.ts';
 export { Tlb, type TlbFence, type TlbOptions, type TlbSwitch } from './tlb.ts';
 export type { TlbStage } from './tlb-space.ts';

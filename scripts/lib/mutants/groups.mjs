@@ -168,6 +168,11 @@ const OF_PAGING = [
     ],
   },
   {
+    name: 'staged-listing',
+    modules: ['staged-listing', 'second-stage-ranges'],
+    tests: ['staged-listing'],
+  },
+  {
     name: 'two-stages',
     modules: ['two-stage-translator', 'staged-entry-reader'],
     tests: ['two-stage', 'two-stage-faults', 'two-stage-translator', 'riscv-two-stage', 'aarch64'],

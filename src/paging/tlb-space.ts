@@ -14,7 +14,10 @@ export interface TlbTags {
 /** Words of a slot. */
 export const WORDS = 4;
 
-/** Access codes that a slot has room for: all that {@link accessCode} makes. */
+/**
+ * Access codes that a slot has room for. Implicit accesses and user mode's writes to a shadow stack, which are above (see
+ * access.ts), are walked every time.
+ */
 const CACHED_CODES = 0xfff;
 /** Bits of an address that name the page, in its lower half. */
 const PAGE = ~0xfff;

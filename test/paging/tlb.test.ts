@@ -34,6 +34,32 @@ function machine(
 }
 
 describe('Tlb', () => {
+  it('T8 T3: implicit accesses and those of shadow stacks are answered as the walk does, whatever is cached', () => {
+    const { memory, translator: plain } = machine();
+    // Page 2 becomes user mode's shadow stack: not writable and dirty (SDM 3A, 5.6), under tables that are writable.
+    const leaf = plain.translate(0x2000n).levels.at(-1)?.entryAddress ?? 0;
+    memory.writeU64(leaf, (memory.readU64(leaf) & ~2n) | 0x40n);
+    for (const controls of [{}, { cet: true }, { cet: true, smap: true }] as X86Controls[]) {
+      const format = X86_4LEVEL;
+      const translator = new Translator({ memory, format, root: plain.source.reader.root[0] ?? 0, controls });
+      const tlb = new Tlb(translator);
+      const answers = (): number[] =>
+        [0x1008n, 0x2008n].flatMap((gva) =>
+          ALL_ACCESSES.map((access) => {
+            const code = accessCode(access);
+            const expected = translator.resolveGva(gva, code);
+            assert.equal(tlb.resolveGva(gva, code), expected, `${gva} ${JSON.stringify(access)}`);
+            return expected;
+          }),
+        );
+      assert.deepEqual(answers(), answers());
+      assert.equal(
+        translator.resolveGva(0x2008n, accessCode({ kind: 'write', user: true, shadowStack: true })),
+        'cet' in controls ? 0x9008 : -1,
+      );
+    }
+  });
+
   it('answers as the walk does, for every access, first and second time, with all controls', () => {
     for (const format of X86_FORMATS) {
       for (const controls of [

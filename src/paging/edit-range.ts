@@ -25,7 +25,8 @@ export interface EditRange {
   readonly invalidate?: (what: readonly Invalidation[]) => void;
   /**
    * Change tables too that other entries lead to, of this address space or another one. Default false: such an edit is
-   * refused with `shared`, for what it changes is changed at all those addresses, and `invalidations` name only one of them.
+   * refused with `shared`, for what it changes is changed at all those addresses, and `invalidations` name only one of them;
+   * and so is one that would go into a table twice, so that tables that lead to themselves bring no edit to its knees.
    * Taking away, as a whole, the entry that leads to a shared table changes this address space alone, and needs no leave.
    */
   readonly changeShared?: boolean;

@@ -17,6 +17,7 @@ export class Invalidations {
     why: Invalidation['why'],
     tables: boolean,
     global: boolean,
+    pageSize: number = level.tableSpan * 4096,
   ): void {
     const { list } = this;
     const gva = addressOf(this.format, base);
@@ -28,12 +29,12 @@ export class Invalidations {
       last.tables === tables &&
       last.global === global &&
       (last.shared ?? false) === shared &&
-      last.pageSize === size &&
+      last.pageSize === pageSize &&
       last.gva + BigInt(last.size) === gva
     ) {
       list[list.length - 1] = { ...last, size: last.size + size };
     } else {
-      list.push({ gva, size, pageSize: size, why, tables, global, ...(shared && { shared }) });
+      list.push({ gva, size, pageSize, why, tables, global, ...(shared && { shared }) });
     }
   }
 }

@@ -34,8 +34,8 @@ interface Union {
 
 /**
  * Puts large pages in the place of tables whose leaves map one aligned range with the same rights and attributes: the
- * reverse of what `unmap` and `protect` do to large pages. Only tables that lie within the range are looked at, and those that other entries lead to stay. A large page
- * is accessed, or dirty, where any of its parts was.
+ * reverse of what `unmap` and `protect` do to large pages. Only tables that lie within the range are looked at, and those that
+ * other entries lead to stay. A large page is accessed, or dirty, where any of its parts was.
  *
  * All or nothing: where anything stands in the way the tables are as they were.
  *
@@ -91,7 +91,7 @@ class Merging<TableAddr> {
   descend(level: Level, table: TableAddr, base: number): void {
     const { editor, first, last } = this;
     for (const slot of editor.slots(level, table, true, base, first, last)) {
-      if (slot.verdict !== TABLE) continue;
+      if (slot.verdict !== TABLE || editor.leadsBack(slot)) continue;
       const below = editor.below(slot);
       this.descend(level.next, below, slot.base);
       const whole = slot.base >= first && slot.base + level.tableSpan - 1 <= last;

@@ -151,7 +151,14 @@ class Protection<TableAddr> {
       case NOT_PRESENT:
         throw editor.error('not-mapped', 'nothing is mapped there', Math.max(first, base));
       case TABLE:
-        this.change(level.next, editor.below(slot), exists, base, andLo & (lo | level.noRights), orHi | hi);
+        this.change(
+          level.next,
+          editor.belowOnce(slot),
+          exists,
+          base,
+          andLo & (lo | level.noRights),
+          orHi | hi,
+        );
         return;
       case LEAF:
       case SPECIAL_LEAF:

@@ -1,7 +1,7 @@
 import { hex } from '../core/index.ts';
 import { physical } from './bits.ts';
 import type { CompiledFormat } from './compiled-format.ts';
-import type { EditStep } from './edit-step.ts';
+import type { EditOptions, EditOutcome } from './edit-outcome.ts';
 import { decodeLeaf, leafAddress, residue } from './entry-codec.ts';
 import { entryOf, halvesOf } from './entry-halves.ts';
 import type { EntrySlot } from './entry-slot.ts';
@@ -16,22 +16,6 @@ import type { TableOps } from './table-ops.ts';
 import { type PlacedTable, TableReferences } from './table-references.ts';
 import { NOT_PRESENT, TABLE } from './verdict.ts';
 import { addressOf } from './virtual-range.ts';
-
-/** What an edit came to. */
-export interface EditOutcome {
-  readonly tables: number;
-  readonly freed: number;
-  readonly invalidations: readonly Invalidation[];
-  /** What was done in which order, where entries had to be broken first; else empty. */
-  readonly steps: readonly EditStep[];
-  readonly reloadRoot: boolean;
-}
-
-/** What an edit may do, of what is refused otherwise. */
-export interface EditOptions {
-  /** Change tables that other entries lead to as well. */
-  readonly changeShared?: boolean | undefined;
-}
 
 /**
  * One edit of translation tables, all or nothing: entries of tables that are in use are written at the end, when nothing
@@ -196,13 +180,31 @@ export class TableEditor<TableAddr> {
   /** The table that an entry points to, to go into it. */
   below(slot: EntrySlot<TableAddr>): TableAddr {
     const table = this.target(slot);
-    if (slot.exists && !this.references.enter(this.placed(slot, table), slot.shared))
+    if (!slot.exists) return table;
+    if (this.references.isGone(table))
       throw this.entryError(
         'malformed',
         'its table is given back, for another entry led to it as well',
         slot,
       );
+    this.references.enter(this.placed(slot, table), slot.shared);
     return table;
+  }
+
+  /** The same, but not a second time: tables that lead to each other in every entry would be gone into without an end. */
+  belowOnce(slot: EntrySlot<TableAddr>): TableAddr {
+    if (slot.exists && this.leadsBack(slot) && !this.changeShared)
+      throw this.entryError(
+        'shared',
+        'another entry of the range leads to its table, wanted changeShared',
+        slot,
+      );
+    return this.below(slot);
+  }
+
+  /** Whether the edit has been in the table that an entry points to, by another entry. */
+  leadsBack(slot: EntrySlot<TableAddr>): boolean {
+    return this.references.isElsewhere(this.placed(slot, this.target(slot)));
   }
 
   /** Sets an entry: at once in a table that nothing points to, else at the end. */
@@ -234,6 +236,12 @@ export class TableEditor<TableAddr> {
     const { format, controls } = this.compiled;
     const inForce = format.architecture.global(controls);
     this.invalidations.add(slot, why, tables, inForce && (global || this.isGlobal(slot)));
+  }
+
+  /** The same of a table and everything below it, without looking: pages of any size, global or not. */
+  invalidateBelow(slot: EntrySlot<TableAddr>, why: Invalidation['why']): void {
+    const { format, controls, granule } = this.compiled;
+    this.invalidations.add(slot, why, true, format.architecture.global(controls), granule);
   }
 
   private isGlobal({ level, base, lo, hi, verdict }: EntrySlot<TableAddr>): boolean {

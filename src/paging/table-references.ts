@@ -54,18 +54,27 @@ export class TableReferences<TableAddr> {
   }
 
   /**
-   * Notes that the edit goes into a table: false where that is one that the edit gives back.
+   * Notes that the edit goes into a table.
    *
    * @param below - whether a table above it is shared
    */
-  enter({ level, table, base }: PlacedTable<TableAddr>, below: boolean): boolean {
+  enter(placed: PlacedTable<TableAddr>, below: boolean): void {
+    const { level, table, base } = placed;
     const gpa = this.tables.toPhys(table);
-    const left = this.left(table);
-    if (left === 0 && this.dropped.has(gpa)) return false;
-    if (this.metElsewhere(gpa, level, base)) this.aliased.add(gpa);
+    if (this.isElsewhere(placed)) this.aliased.add(gpa);
     if (below || this.hasOthers(table)) this.shared.add(gpa);
     this.places.set(gpa, { level, base });
-    return true;
+  }
+
+  /** Whether the edit gives a table back. */
+  isGone(table: TableAddr): boolean {
+    return this.dropped.has(this.tables.toPhys(table)) && this.left(table) === 0;
+  }
+
+  /** Whether the edit has been in a table at another place: for the second time, or forever. */
+  isElsewhere({ level, table, base }: PlacedTable<TableAddr>): boolean {
+    const place = this.places.get(this.tables.toPhys(table));
+    return place !== undefined && (place.level !== level || place.base !== base);
   }
 
   /** Notes the root, which is no part of another table, whatever leads to it. */
@@ -90,12 +99,12 @@ export class TableReferences<TableAddr> {
 
   /** Takes the reference of one entry away. */
   drop(placed: PlacedTable<TableAddr>): void {
-    const { level, table, base } = placed;
+    const { level, table } = placed;
     const gpa = this.tables.toPhys(table);
     const left = this.left(table);
     if (left === 0) return;
     // Somebody wrote an entry that leads back to a table on the way, or to one that stays elsewhere, and did not say so.
-    if (left === 1 && this.metElsewhere(gpa, level, base)) return;
+    if (left === 1 && this.isElsewhere(placed)) return;
     const before = this.dropped.get(gpa);
     if (before === undefined) this.dropped.set(gpa, { table, size: tableSize(this.format, level), count: 1 });
     else before.count++;
@@ -111,11 +120,6 @@ export class TableReferences<TableAddr> {
       for (let i = 0; i < count; i++) this.tables.freeTable(table, size);
     }
     return freed;
-  }
-
-  private metElsewhere(gpa: number, level: Level, base: number): boolean {
-    const place = this.places.get(gpa);
-    return place !== undefined && (place.level !== level || place.base !== base);
   }
 }
 

@@ -73,6 +73,8 @@ export function unmap<TableAddr>(tables: TableOps<TableAddr>, range: EditRange):
 /** One call of {@link unmap}. */
 class Unmapping<TableAddr> {
   pages = 0;
+  /** Pages below tables that go, by table and level. */
+  private readonly counted: Map<number, number> = new Map();
   private readonly editor: TableEditor<TableAddr>;
   private readonly first: number;
   private readonly last: number;
@@ -97,11 +99,12 @@ class Unmapping<TableAddr> {
         return;
       case TABLE: {
         if (whole) {
-          this.count(level.next, editor.target(slot), base);
-          editor.unlink(slot);
+          this.pages += this.count(slot);
+          editor.write(slot, 0n);
+          editor.release(slot);
           return;
         }
-        const below = editor.below(slot);
+        const below = editor.belowOnce(slot);
         this.clear(level.next, below, exists, base);
         if (exists && editor.references.isLast(below) && editor.isEmpty(level.next, below, base))
           editor.unlink(slot);
@@ -122,15 +125,33 @@ class Unmapping<TableAddr> {
     }
   }
 
-  /** Counts what is mapped below an entry that goes as a whole. The table stays as it is: others may lead to it. */
-  private count(level: Level, table: TableAddr, base: number): void {
+  /**
+   * Counts the pages below an entry that goes as a whole, and notes what is to be invalidated. Its table stays as it is: others
+   * may lead to it. One that was counted before is not read again, however many entries lead to it, and noted as a whole.
+   */
+  private count(slot: EntrySlot<TableAddr>): number {
     const { editor } = this;
-    for (const slot of editor.slots(level, table, true, base, base, Number.POSITIVE_INFINITY)) {
-      if (slot.verdict === NOT_PRESENT) continue;
-      if (slot.verdict === TABLE) this.count(level.next, editor.target(slot), slot.base);
-      else if (slot.verdict === LEAF || slot.verdict === SPECIAL_LEAF) this.pages += level.tableSpan;
-      else throw editor.unusable(slot);
-      editor.invalidate(slot, 'removed', slot.verdict === TABLE);
+    const { base, shared } = slot;
+    const level = slot.level.next;
+    const table = editor.target(slot);
+    const key = editor.tables.toPhys(table) + level.slot / 2;
+    const before = this.counted.get(key);
+    if (before !== undefined) {
+      editor.invalidateBelow(slot, 'removed');
+      return before;
     }
+    let pages = 0;
+    for (const part of editor.slots(level, table, true, base, base, Number.POSITIVE_INFINITY)) {
+      if (part.verdict === NOT_PRESENT) continue;
+      // What goes from a table that is shared goes for all who share it.
+      const below = shared ? { ...part, shared } : part;
+      if (part.verdict === TABLE) pages += this.count(below);
+      else if (part.verdict === LEAF || part.verdict === SPECIAL_LEAF) pages += level.tableSpan;
+      else throw editor.unusable(part);
+      if (part.verdict !== TABLE) editor.invalidate(below, 'removed', false);
+    }
+    editor.invalidate(slot, 'removed', true);
+    this.counted.set(key, pages);
+    return pages;
   }
 }

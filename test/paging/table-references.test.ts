@@ -178,6 +178,43 @@ describe('tables that more than one entry leads to', () => {
   });
 });
 
+describe('tables that lead to each other in every entry', () => {
+  /** Four tables of which all 512 entries lead to the next one, the last one's to a page; or one that leads to itself. */
+  function bomb(pages: number): GuestTables {
+    const memory = GuestMemory.allocate(0x1_0000);
+    for (let table = 1; table <= pages; table++)
+      for (let at = table * 4096; at < table * 4096 + 4096; at += 8)
+        memory.writeU64(
+          at,
+          table < pages ? BigInt((table + 1) * 4096) | 7n : pages === 1 ? 0x1007n : 0x9007n,
+        );
+    return new GuestTables(memory, { root: 0x1000, frames: new FrameRange(0x8000, 0x4000) });
+  }
+  const whole = { format, gva: 0n, length: 2 ** 47 };
+
+  for (const pages of [4, 1]) {
+    it(`T7: an edit of ${pages} of them reads each once a level`, () => {
+      const tables = bomb(pages);
+      const shared = { code: 'shared' };
+      assert.throws(() => protect(tables, { ...whole, write: true }), shared);
+      assert.throws(() => protect(tables, { ...whole, write: false }), shared);
+      assert.throws(() => unmap(tables, { ...whole, gva: 0x1000n, length: 2 ** 47 - 0x2000 }), shared);
+      assert.throws(() => map(tables, { ...whole, gpa: 0 }), { code: 'taken' });
+      assert.equal(merge(tables, whole).merged, 0);
+      const { unmapped, freed, invalidations } = unmap(tables, whole);
+      assert.deepEqual([unmapped, freed], [2 ** 47, 0]);
+      assert(invalidations.length < 20);
+      const covered = new Set<bigint>();
+      for (const { gva, size, pageSize } of invalidations) {
+        if (pageSize > 4096) continue;
+        for (let at = gva; at < gva + BigInt(size); at += 2n ** 39n) covered.add(at >> 39n);
+      }
+      assert.equal(covered.size, 256);
+      assert.equal(new Translator({ tables, format }).resolveGva(0n, 0), -1);
+    });
+  }
+});
+
 describe('tables that lead back to the root', () => {
   const SLOT = 0x1ed;
   const SELF = 0xffff_f680_0000_0000n;

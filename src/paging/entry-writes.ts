@@ -31,6 +31,8 @@ export class EntryWrites<TableAddr> {
   private readonly size: 4 | 8;
   /** By physical address, for a table may be met under more than one name. */
   private readonly pending: Map<number, PendingWrite<TableAddr>> = new Map();
+  /** Some entry has to be broken. */
+  private breaks = false;
   /** Those that have begun. */
   private begun: readonly PendingWrite<TableAddr>[] = [];
 
@@ -46,6 +48,7 @@ export class EntryWrites<TableAddr> {
 
   set(slot: EntrySlot<TableAddr>, entry: bigint, { broken = false, links = false }: WriteKind): void {
     const gpa = this.tables.toPhys(slot.address);
+    this.breaks ||= broken;
     const earlier = this.pending.get(gpa);
     if (earlier === undefined) {
       this.pending.set(gpa, { slot, entry, broken, links });
@@ -91,8 +94,8 @@ export class EntryWrites<TableAddr> {
 
   /** What {@link commit} does, in its order; nothing where no entry has to be broken. */
   steps(invalidations: readonly Invalidation[]): EditStep[] {
+    if (!this.breaks) return [];
     const writes = [...this.pending.values()];
-    if (!writes.some(({ broken }) => broken)) return [];
     const at = ({ slot }: PendingWrite<TableAddr>): number => this.tables.toPhys(slot.address);
     const before = writes.map(
       (write): EditStep =>

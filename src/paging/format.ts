@@ -106,6 +106,8 @@ export interface SpecialLeaf {
   /** The leaf's page has 2^pageBits bytes. */
   readonly pageBits: number;
   readonly address: readonly AddressField[];
+  /** The bits that make a leaf such a one, for building; without them none is made. */
+  readonly newLeaf?: Mask64;
 }
 
 /** One level of tables: where its index comes from, what its entries may be, and what they must not be. */

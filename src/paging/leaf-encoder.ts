@@ -2,9 +2,10 @@ import { NONE } from './bits.ts';
 import type { CompiledFormat } from './compiled-format.ts';
 import { addressBits, encodeLeaf, type LeafAttributes, leafAddress, whyNoLeaf } from './entry-codec.ts';
 import { entryOf, halvesOf } from './entry-halves.ts';
+import { groupsOf, type LeafGroup } from './leaf-group.ts';
 import type { Level } from './level.ts';
 import type { TableOps } from './table-ops.ts';
-import { LEAF } from './verdict.ts';
+import { LEAF, SPECIAL_LEAF } from './verdict.ts';
 
 /** Makes leaves, each of them one that the hardware takes for what was asked for. */
 export class LeafEncoder<TableAddr> {
@@ -83,6 +84,41 @@ export class LeafEncoder<TableAddr> {
         throw this.noLeaf(level, at, attributes, page + i * level.tableSpan);
       const address = tables.entryAddr(table, (index + i) * entrySize);
       tables.writeEntry(address, entryOf(lo | keptLo, hi | keptHi), entrySize);
+    }
+  }
+
+  /** The groups that leaves of a level can be of, by this processor. */
+  groupsOf(level: Level, attributes: LeafAttributes): LeafGroup | undefined {
+    const group = groupsOf(level);
+    if (group === undefined) return undefined;
+    const { lo, hi } = encodeLeaf(level, 0, 0, attributes);
+    const entry = entryOf(lo, hi) | group.marks;
+    const verdict = level.judge(Number(entry & 0xffff_ffffn) | 0, Number(entry >> 32n) | 0);
+    return verdict === (group.uniform ? SPECIAL_LEAF : LEAF) ? group : undefined;
+  }
+
+  /** As {@link fill}, of whole groups. */
+  fillGroups(
+    level: Level,
+    group: LeafGroup,
+    table: TableAddr,
+    index: number,
+    count: number,
+    page: number,
+    gpa: number,
+    attributes: LeafAttributes,
+  ): void {
+    if (!group.uniform) {
+      this.fill(level, table, index, count, page, gpa, attributes, this.freshLeaf | group.marks);
+      return;
+    }
+    const { tables } = this;
+    const { entrySize } = this.compiled.format;
+    for (let i = 0; i < count; i += group.entries) {
+      const at = gpa + i * level.pageSize;
+      const entry = this.encode(level, at, attributes, page + i * level.tableSpan) | group.marks;
+      for (let k = i; k < i + group.entries; k++)
+        tables.writeEntry(tables.entryAddr(table, (index + k) * entrySize), entry, entrySize);
     }
   }
 

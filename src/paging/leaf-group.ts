@@ -1,8 +1,9 @@
-import { bits } from './bits.ts';
+import { bits, fromHalves } from './bits.ts';
 import type { CompiledFormat } from './compiled-format.ts';
 import { leafAddress } from './entry-codec.ts';
 import { isOn } from './entry-rules.ts';
 import type { EntrySlot } from './entry-slot.ts';
+import type { Level } from './level.ts';
 import { LEAF, SPECIAL_LEAF } from './verdict.ts';
 
 // Neighbours in a table that say together that they are one larger page: AArch64's contiguous bit (Arm ARM, DDI 0487, D8.7
@@ -13,6 +14,25 @@ import { LEAF, SPECIAL_LEAF } from './verdict.ts';
 export interface EntryHalves {
   readonly lo: number;
   readonly hi: number;
+}
+
+/** How a level makes groups. */
+export interface LeafGroup {
+  readonly entries: number;
+  /** The bits that make a leaf one of a group. */
+  readonly marks: bigint;
+  /** All entries are the same, with the address of the first page; else each has its own. */
+  readonly uniform: boolean;
+}
+
+/** The groups of a level, if it has any. */
+export function groupsOf({ format }: Level): LeafGroup | undefined {
+  const { contiguous, specialLeaf, indexBit } = format;
+  if (contiguous !== undefined)
+    return { entries: contiguous.entries, marks: 1n << BigInt(contiguous.bit), uniform: false };
+  if (specialLeaf?.newLeaf === undefined || specialLeaf.pageBits <= indexBit) return undefined;
+  const { lo, hi } = specialLeaf.newLeaf;
+  return { entries: 2 ** (specialLeaf.pageBits - indexBit), marks: fromHalves(lo, hi), uniform: true };
 }
 
 /** Whether an entry says that it is one of a group. */

@@ -36,6 +36,11 @@ export interface MapRequest extends ExecuteRequest {
   readonly accessed?: boolean;
   /** Default: as `write`. A read-only page that is dirty would be a shadow stack to a processor with CET. */
   readonly dirty?: boolean;
+  /**
+   * Make neighbouring leaves, where they fit, one page for whoever caches them: by AArch64's contiguous bit, or as RISC-V's pages
+   * of 64 KiB (Svnapot). Default false: a later edit of a part has to end such a group first. Of no effect elsewhere.
+   */
+  readonly contiguous?: boolean;
   /** The largest page to use, in bytes. Default: the largest that the format has. */
   readonly maxPageSize?: number;
   /** As in {@link EditRange.changeShared}. */

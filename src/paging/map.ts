@@ -4,6 +4,7 @@ import type { PageSpan } from './edit-range.ts';
 import type { LeafAttributes } from './entry-codec.ts';
 import type { EntrySlot } from './entry-slot.ts';
 import type { Invalidation } from './invalidation.ts';
+import type { LeafGroup } from './leaf-group.ts';
 import type { Level } from './level.ts';
 import { checkRequest, type MapRequest, rightsCode, subject } from './map-request.ts';
 import { TableEditor } from './table-editor.ts';
@@ -83,6 +84,10 @@ class Mapping<TableAddr> {
   private readonly maxPageSize: number;
   private readonly first: number;
   private readonly last: number;
+  /** The groups that leaves of each level are to be of. */
+  private readonly groups: ReadonlyMap<Level, LeafGroup>;
+  /** Last page of the group that is being made in a table in use. */
+  private groupEnd = -1;
 
   constructor(
     editor: TableEditor<TableAddr>,
@@ -106,14 +111,62 @@ class Mapping<TableAddr> {
     this.maxPageSize = request.maxPageSize ?? Number.POSITIVE_INFINITY;
     this.first = first;
     this.last = last;
+    this.groups = request.contiguous === true ? this.groupsOfLevels() : new Map();
+  }
+
+  private groupsOfLevels(): Map<Level, LeafGroup> {
+    const groups = new Map<Level, LeafGroup>();
+    for (const level of this.compiled.levels) {
+      const group = level.hasLeaves ? this.editor.leaves.groupsOf(level, this.attributes) : undefined;
+      // A page of 64 KiB is one; sixteen contiguous ones of 4 KiB are not.
+      const size = group?.uniform === true ? group.entries * level.pageSize : level.pageSize;
+      if (group !== undefined && size <= this.maxPageSize) groups.set(level, group);
+    }
+    return groups;
   }
 
   /** Maps the part of the range that lies below a table that is in use, whose first address is page `base`. */
   fill(level: Level, table: TableAddr, base: number): void {
     const { editor } = this;
     const to = editor.lastIndex(level, base, this.last);
-    for (let index = editor.firstIndex(level, base, this.first); index <= to; index++)
-      this.fillSlot(editor.slot(level, table, true, base, index));
+    for (let index = editor.firstIndex(level, base, this.first); index <= to; index++) {
+      const slot = editor.slot(level, table, true, base, index);
+      const leaves = Math.min(this.leavesAt(level, slot.base), to - index + 1);
+      const { group } = this.runFrom(level, slot.base, index, leaves);
+      if (group !== undefined) {
+        const groupEnd = slot.base + group.entries * level.tableSpan - 1;
+        const members = [...editor.slots(level, table, true, base, slot.base, groupEnd)];
+        if (members.every(({ verdict }) => verdict === NOT_PRESENT)) this.groupEnd = groupEnd;
+      }
+      this.fillSlot(slot);
+    }
+  }
+
+  /** How many leaves, of so many from a page on, are all of groups, or all not. */
+  private runFrom(
+    level: Level,
+    page: number,
+    index: number,
+    leaves: number,
+  ): { readonly count: number; readonly group: LeafGroup | undefined } {
+    const plain = { count: leaves, group: undefined };
+    const group = this.groups.get(level);
+    if (group === undefined) return plain;
+    const { entries } = group;
+    const pages = entries * level.tableSpan;
+    // The group begins where the memory that it maps is aligned to its size.
+    if ((this.target(page) / 4096 - page) % pages !== 0) return plain;
+    if (index % entries !== 0) return { ...plain, count: Math.min(leaves, entries - (index % entries)) };
+    return leaves < entries ? plain : { count: leaves - (leaves % entries), group };
+  }
+
+  /** The leaf for a page, in a table in use. */
+  private leafFor(level: Level, page: number): bigint {
+    const { leaves } = this.editor;
+    const group = page <= this.groupEnd ? this.groups.get(level) : undefined;
+    if (group === undefined) return leaves.encode(level, this.target(page), this.attributes, page);
+    const first = group.uniform ? page - (page % (group.entries * level.tableSpan)) : page;
+    return leaves.encode(level, this.target(first), this.attributes, page) | group.marks;
   }
 
   /** Makes one entry a leaf where that fits, else maps what lies below it. */
@@ -127,7 +180,7 @@ class Mapping<TableAddr> {
     }
     const leaf = this.leavesAt(level, base) > 0;
     if (leaf) {
-      editor.write(slot, editor.leaves.encode(level, this.target(base), this.attributes, base));
+      editor.write(slot, this.leafFor(level, base));
       this.leaves++;
     } else {
       editor.link(slot, this.create(level.next, base));
@@ -146,9 +199,13 @@ class Mapping<TableAddr> {
       const page = base + index * level.tableSpan;
       const leaves = Math.min(this.leavesAt(level, page), to - index + 1);
       if (leaves > 0) {
-        editor.leaves.fill(level, table, index, leaves, page, this.target(page), this.attributes);
-        this.leaves += leaves;
-        index += leaves;
+        const { count, group } = this.runFrom(level, page, index, leaves);
+        const target = this.target(page);
+        if (group === undefined)
+          editor.leaves.fill(level, table, index, count, page, target, this.attributes);
+        else editor.leaves.fillGroups(level, group, table, index, count, page, target, this.attributes);
+        this.leaves += count;
+        index += count;
       } else {
         editor.link(editor.emptySlot(level, table, base, index), this.create(level.next, page));
         index++;

@@ -125,7 +125,12 @@ function levelOf(i: number, entrySize: 4 | 8, more: number, guest: boolean): Lev
   return {
     ...last,
     leafRules: [...last.leafRules, ...NAPOT_RULES],
-    specialLeaf: { pattern: { mask: N, value: N }, pageBits: 16, address: ppn(16, LONG) },
+    specialLeaf: {
+      pattern: { mask: N, value: N },
+      pageBits: 16,
+      address: ppn(16, LONG),
+      newLeaf: union(N, bits(13)),
+    },
   };
 }
 

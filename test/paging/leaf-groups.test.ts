@@ -12,10 +12,12 @@ import {
   mappings,
   merge,
   type PagingFormat,
+  prepareTables,
   protect,
   RISCV_SV39,
   Translator,
   unmap,
+  X86_4LEVEL,
 } from '../../src/paging/index.ts';
 
 const CONTIGUOUS = 1n << 52n;
@@ -507,5 +509,93 @@ describe('RISC-V pages of 64 KiB', () => {
     assert.equal(merge(tables, large).merged, 1);
     assert.deepEqual(pageOf(tables, 0x21_3000n), [0x8021_3000, 0x20_0000, true]);
     assert.equal(leaf(large.gva).entry & NAPOT, 0n);
+  });
+});
+
+describe('groups that are mapped', () => {
+  /** Which pages from an address on have a bit set in their leaf: as runs of so many, with `-` for those that have not. */
+  function runs(scene: Scene, gva: bigint, count: number, bit: bigint): string {
+    const flags = Array.from({ length: count }, (_, i) =>
+      (scene.leaf(gva + BigInt(i * 4096)).entry & bit) === 0n ? '-' : 'x',
+    ).join('');
+    return flags.replaceAll(/x+|-+/g, (run) => `${run.length}${run[0]} `).trim();
+  }
+
+  it('T7: contiguous leaves are made where address, memory and length fit, in new tables and in those in use', () => {
+    for (const inUse of [false, true]) {
+      const scene = sceneOf(FOUR_K);
+      const { tables } = scene;
+      if (inUse) map(tables, { format: FOUR_K, gva: 0x1f_f000n, gpa: 0, length: 0x1000 });
+      const request = { format: FOUR_K, gva: 0x5000n, gpa: 0x8000_5000, length: 0x4_7000, contiguous: true };
+      assert.equal(map(tables, request).leaves, 0x47);
+      assert.equal(runs(scene, 0x5000n, 0x47, CONTIGUOUS), '11- 48x 12-');
+      const ranges = [...mappings(new Translator({ tables, format: FOUR_K }), { last: 0x10_0000n })];
+      assert.equal(ranges.length, 1, 'it is one range of memory');
+      // The same memory at addresses that are not aligned with it; and without being asked.
+      map(tables, { ...request, gva: 0x6_0000n, gpa: 0x9000_1000 });
+      assert.equal(runs(scene, 0x6_0000n, 0x47, CONTIGUOUS), '71-');
+      map(tables, { ...request, gva: 0xc_0000n, gpa: 0x9000_0000, contiguous: false });
+      assert.equal(runs(scene, 0xc_0000n, 0x47, CONTIGUOUS), '71-');
+    }
+  });
+
+  it('T7: blocks are contiguous too, but not where a table stands among them', () => {
+    const { tables, leaf } = sceneOf(FOUR_K);
+    const large = 0x20_0000;
+    const whole = { format: FOUR_K, gva: BigInt(32 * large), length: 32 * large };
+    prepareTables(tables, { ...whole, gva: whole.gva + BigInt(large), length: large });
+    map(tables, { ...whole, gpa: 32 * large, contiguous: true });
+    const grouped = (block: number): readonly [level: number, contiguous: boolean] => {
+      const { level, entry } = leaf(whole.gva + BigInt(block * large));
+      return [level, (entry & CONTIGUOUS) !== 0n];
+    };
+    assert.deepEqual(
+      [grouped(0), grouped(1), grouped(2), grouped(15)],
+      [
+        [2, false],
+        [3, true],
+        [2, false],
+        [2, false],
+      ],
+    );
+    assert.deepEqual(
+      [grouped(16), grouped(31)],
+      [
+        [2, true],
+        [2, true],
+      ],
+    );
+  });
+
+  it('T7: pages of 64 KiB are made on RISC-V, where the hart has them', () => {
+    for (const inUse of [false, true]) {
+      for (const svnapot of [true, false]) {
+        const format = RISCV_SV39;
+        const controls = { svnapot };
+        const { tables, leaf } = sceneOf(format);
+        if (inUse) map(tables, { format, gva: 0x1f_f000n, gpa: 0, length: 0x1000 });
+        const request = { format, controls, gva: 0xf000n, gpa: 0x8000_f000, length: 0x2_2000, write: true };
+        map(tables, { ...request, contiguous: true });
+        const translator = new Translator({ tables, format, controls });
+        for (let at = 0xf000; at < 0x3_1000; at += 0x800) {
+          const found = translator.translate(BigInt(at), { kind: 'write' });
+          assert(found.kind === 'mapped');
+          const within = svnapot && at >= 0x1_0000 && at < 0x3_0000;
+          assert.deepEqual([found.gpa, found.pageSize], [0x8000_0000 + at, within ? 0x1_0000 : 0x1000]);
+        }
+        assert.equal(leaf(0x1_0000n).entry === leaf(0x1_f000n).entry, svnapot);
+        // None where pages are to be smaller.
+        const small = { ...request, gva: 0x10_0000n, gpa: 0x10_0000, contiguous: true, maxPageSize: 0x8000 };
+        map(tables, small);
+        const found = translator.translate(0x10_0000n);
+        assert(found.kind === 'mapped' && found.pageSize === 0x1000);
+      }
+    }
+  });
+
+  it('T7: a group is no matter to formats without any', () => {
+    const { tables } = sceneOf(X86_4LEVEL);
+    const request = { format: X86_4LEVEL, gva: 0n, gpa: 0, length: 0x1_0000, contiguous: true };
+    assert.equal(map(tables, request).leaves, 16);
   });
 });

@@ -33,8 +33,7 @@ export class EntryWrites<TableAddr> {
   private readonly pending: Map<number, PendingWrite<TableAddr>> = new Map();
   /** Some entry has to be broken. */
   private breaks = false;
-  /** Those that have begun. */
-  private begun: readonly PendingWrite<TableAddr>[] = [];
+  private exposed = false;
 
   constructor(tables: TableOps<TableAddr>, size: 4 | 8) {
     this.tables = tables;
@@ -76,17 +75,21 @@ export class EntryWrites<TableAddr> {
    */
   commit(invalidate: (() => void) | undefined): void {
     const writes = [...this.pending.values()];
-    let undoable = 0;
+    let begun = 0;
     try {
-      for (const write of writes) {
-        this.store(write.slot, write.broken ? 0n : write.entry);
-        undoable++;
+      for (const { slot, entry, broken, links } of writes) {
+        this.store(slot, broken ? 0n : entry);
+        begun++;
+        this.exposed ||= links && !broken;
       }
       invalidate?.();
-      for (const { slot, entry, broken } of writes) if (broken && entry !== 0n) this.store(slot, entry);
+      for (const { slot, entry, broken, links } of writes) {
+        if (!broken || entry === 0n) continue;
+        this.store(slot, entry);
+        this.exposed ||= links;
+      }
     } catch (error) {
-      this.begun = writes.slice(0, undoable);
-      for (const { slot } of this.begun.toReversed())
+      for (const { slot } of writes.slice(0, begun).reverse())
         this.tables.writeEntry(slot.address, entryOf(slot.lo, slot.hi), this.size);
       throw error;
     }
@@ -114,7 +117,7 @@ export class EntryWrites<TableAddr> {
    * somebody invalidates that.
    */
   get exposedTables(): boolean {
-    return this.begun.some(({ links, broken }) => links && !broken);
+    return this.exposed;
   }
 
   private store(slot: EntrySlot<TableAddr>, entry: bigint): void {

@@ -150,6 +150,28 @@ describe('an edit that cannot be done', () => {
     }
   });
 
+  it('T7: a table that the hardware met between two writes stays given out, each other one goes back', () => {
+    for (const [made, kept] of [
+      [0, 0],
+      [1, 2],
+    ] as const) {
+      const { tables } = setUp(AARCH64);
+      map(tables, { format: AARCH64, gva: 0n, gpa: 0, length: 2 * LARGE });
+      const before = references(tables).filter((count) => count > 0).length;
+      // Two tables are filled, a page in each changed, and two leaves broken; the first is made, the second not.
+      tables.writes = 2 * (512 + 1) + 2 + made;
+      const range = { format: AARCH64, gva: BigInt(LARGE - 0x1000), length: 0x2000 };
+      assert.throws(() => protect(tables, { ...range, write: true }), /no more/);
+      const after = references(tables).filter((count) => count > 0).length;
+      assert.equal(after - before, kept);
+      const translator = new Translator({ tables, format: AARCH64 });
+      assert.deepEqual(
+        [0, LARGE].map((gva) => translator.resolveGva(BigInt(gva), 0)),
+        [0, LARGE],
+      );
+    }
+  });
+
   it('T7: memory that is gone when it is written says so, with its cause', () => {
     const memory = GuestMemory.allocate(0x10_0000);
     class Hopeful extends GuestTables {

@@ -321,6 +321,19 @@ describe('references, in detail', () => {
     assert.equal(new Translator({ tables: first, format }).resolveGva(BigInt(LARGE), 0), 0x5000);
   });
 
+  it('T7: a table that the edit went into by two entries stays when it is empty', () => {
+    const format = X86_4LEVEL;
+    const { first } = setUp(format);
+    map(first, { format, gva: 0n, gpa: 0, length: 0x2000 });
+    const directory = tableAt(first, 0n, 2);
+    const leaves = tableAt(first, 0n, 3);
+    first.writeEntry(directory + 8, BigInt(leaves) | 7n, 8);
+    const range = { format, gva: 0x1000n, length: LARGE, changeShared: true };
+    assert.deepEqual([unmap(first, range).freed, first.tableReferences(leaves)], [0, 1]);
+    map(first, { ...range, gpa: 0x5000, length: 0x1000 });
+    assert.equal(new Translator({ tables: first, format }).resolveGva(BigInt(LARGE + 0x1000), 0), 0x5000);
+  });
+
   it('T7: an empty table that nobody counts stays where it is', () => {
     const format = X86_4LEVEL;
     const memory = GuestMemory.allocate(0x2_0000);

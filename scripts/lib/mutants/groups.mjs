@@ -130,6 +130,7 @@ const OF_PAGING = [
       'all-or-nothing',
       'share-tables',
       'share-details',
+      'leaf-groups',
       'table-ops',
       'editor-details',
       'edit-details',

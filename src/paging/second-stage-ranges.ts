@@ -88,19 +88,14 @@ export class SecondStageRanges {
   }
 
   private seek(address: number, end: number): Stretch | undefined {
-    const budget = this.budget.left();
     this.ahead = undefined;
     this.until = end;
-    if (budget < 1) {
-      this.exhausted = true;
-      return undefined;
-    }
     const options: CursorOptions = {
       first: Math.floor(address / PAGE),
       last: Math.ceil(end / PAGE) - 1,
       coalesce: this.how.coalesce,
       details: this.how.details,
-      budget,
+      budget: this.budget.left(),
       expandAliases: true,
     };
     if (this.cursor === undefined) this.cursor = new MappingCursor(this.source, options);

@@ -8,6 +8,7 @@ import {
   aarch64Stage1Format,
   aarch64Stage1FromRegisters,
   aarch64Stage2Format,
+  BufferTables,
   createRoot,
   EPT_4LEVEL,
   eptFormat,
@@ -23,6 +24,7 @@ import {
   ReverseMap,
   reverseLookup,
   type StagedMappingRecord,
+  type TableReadOps,
   Tlb,
   Translator,
   TwoStageTranslator,
@@ -228,6 +230,7 @@ describe('listing through two stages', () => {
           const { read, write, execute } = rights.user
             ? { read: may(ACCESS.userRead), write: may(ACCESS.userWrite), execute: may(ACCESS.userExecute) }
             : { read: may(ACCESS.read), write: may(ACCESS.write), execute: may(ACCESS.execute) };
+          assert.equal(rights.supervisorExecute, rights.execute, 'one bit for both modes');
           // CR0.WP is set by default, and neither SMEP nor SMAP.
           assert.deepEqual(
             [rights.read, rights.write, rights.execute],
@@ -467,6 +470,94 @@ describe('listing through two stages', () => {
     );
   });
 
+  it('T6: counts exactly the entries that it reads, wherever they are, and every budget ends as one', () => {
+    const host = new BufferTables(new Uint8Array(0x8000), 0);
+    createRoot(host, EPT_4LEVEL);
+    // The guest's pages are at their mirror images from 16 MiB on.
+    for (let page = 0; page < 16; page++)
+      map(host, {
+        format: EPT_4LEVEL,
+        gva: BigInt(page * PAGE),
+        gpa: 0x100_0000 + (15 - page) * PAGE,
+        length: PAGE,
+        write: true,
+      });
+    const contents = new Map<number, bigint>();
+    const put = (gpa: number, entry: bigint): unknown =>
+      contents.set(0x100_0000 + (15 - Math.floor(gpa / PAGE)) * PAGE + (gpa % PAGE), entry);
+    put(0x1000, 0x2007n);
+    put(0x2000, 0x3007n);
+    put(0x2008, 0x2_0007n); // a table where the second stage has nothing
+    put(0x2010, 0x3007n); // a table again
+    put(0x2018, (1n << 51n) | 7n);
+    put(0x3ff8, 0x4007n);
+    put(0x4008, 0x8007n);
+    put(0x4010, 0x9007n);
+    put(0x4ff8, 0x1_0007n); // a page where it has nothing
+    let reads = 0;
+    const counted = (
+      tables: TableReadOps<number>,
+      entryOf: (addr: number) => bigint | undefined,
+    ): TableReadOps<number> => ({
+      entryAddr: (addr, offset) => addr + offset,
+      readEntry: (addr) => {
+        reads++;
+        return entryOf(addr);
+      },
+      toPhys: (addr) => addr,
+      fromPhys: (gpa) => gpa,
+      rootTable: () => tables.rootTable(),
+    });
+    const second = new Translator({
+      tables: counted(host, (addr) => host.readEntry(addr, 8)),
+      format: EPT_4LEVEL,
+    });
+    const both = new TwoStageTranslator({
+      tables: counted(host, (addr) => contents.get(addr) ?? 0n),
+      format: X86_4LEVEL,
+      root: 0x1000,
+      second,
+      controls: { maxPhyAddr: 50 },
+    });
+    const all = list(both);
+    // Those of the table that the second stage refuses are looked at, and not read.
+    const total = reads + 512;
+    const GIB = 0x4000_0000;
+    const [one, two, ...others] = all;
+    assert(one?.kind === 'mapped' && two?.kind === 'mapped');
+    assert.deepEqual(
+      [one.gva, one.gpa, two.gva, two.gpa],
+      [0x3fe0_1000n, 0x100_7000, 0x3fe0_2000n, 0x100_6000],
+    );
+    assert.deepEqual(others, [
+      { kind: 'second-stage', gva: 0x3fff_f000n, size: PAGE, gpa: 0x1_0000, why: 'not-present' },
+      {
+        kind: 'table-unreadable',
+        gva: BigInt(GIB),
+        size: GIB,
+        level: 2,
+        address: 0x2_0000,
+        secondStage: 'not-present',
+      },
+      { kind: 'alias', gva: BigInt(2 * GIB), size: GIB, of: 0n, level: 2, table: 0x3000 },
+      { kind: 'reserved', gva: BigInt(3 * GIB), size: GIB, level: 3, entryAddress: 0x2018 },
+    ]);
+    reads = 0;
+    assert.deepEqual(list(both, { budget: total }), all, 'so many suffice');
+    for (let budget = 1; budget < total; budget += budget < 40 ? 1 : 13) {
+      reads = 0;
+      const records = list(both, { budget });
+      const last = records.at(-1);
+      assert(last?.kind === 'budget', `${budget} of ${total}`);
+      assert(reads <= budget, `${reads} of ${budget}`);
+      assert.equal(last.reads, budget);
+      // The last range before may have been cut by the end of the budget.
+      assert.deepEqual(records.slice(0, -2), all.slice(0, Math.max(0, records.length - 2)), `${budget}`);
+      const [before, whole] = [records.at(-2), all[records.length - 2]];
+      assert.deepEqual([before?.kind, before?.gva], [whole?.kind, whole?.gva]);
+    }
+  });
+
   it('T6 T10: what has no tables to list is refused with the names of those that have', () => {
     const { both } = machineOf(straight);
     const tlb = new Tlb(both) as unknown;
@@ -549,5 +640,35 @@ describe('listing both halves of AArch64', () => {
         [0xffff_ffff_ffff_f000n, 0xc000n, 0x9000, false],
       ],
     );
+  });
+
+  it('T2 T6: rights are those that both stages leave to either mode, execution and all', () => {
+    const root = 0x1000;
+    const tcr = 0x2_8019_0019n;
+    const modes = aarch64Stage1FromRegisters({ tcr, ttbr0: BigInt(root), ttbr1: 0x4000n });
+    const format = aarch64Stage2Format({ granule: 4096, inputBits: 39, startLevel: 1 });
+    const seen = new Set<string>();
+    // Read-only pages, for of what EL0 may write EL1 executes nothing: AP[1], PXN, UXN; S2AP, XN[1:0].
+    for (let stage1 = 0; stage1 < 8; stage1++)
+      for (let stage2 = 0; stage2 < 16; stage2++) {
+        const { memory } = halves(false);
+        const [el0, pxn, uxn] = [stage1 & 1, (stage1 >> 1) & 1, stage1 >> 2].map(BigInt);
+        const first = 0x9483n | ((el0 ?? 0n) << 6n) | ((pxn ?? 0n) << 53n) | ((uxn ?? 0n) << 54n);
+        memory.writeU64(0x3000, first);
+        const leaf = 0x9403n | (BigInt(stage2 & 3) << 6n) | (BigInt(stage2 >> 2) << 53n);
+        memory.writeU64(0x2_2000 + 9 * 8, leaf);
+        const second = new Translator({ memory, format, root: 0x2_0000 });
+        const translator = new AArch64Translator({ ...modes, memory, second });
+        const [record] = list(translator);
+        assert(record?.kind === 'mapped');
+        const { rights } = record;
+        const may = (code: number): boolean => translator.resolve(0, 0, code) >= 0;
+        const told = [rights.read, rights.write, rights.execute, rights.supervisorExecute];
+        const expected = [may(ACCESS.read), may(ACCESS.write), may(ACCESS.userExecute), may(ACCESS.execute)];
+        assert.deepEqual(told, expected, `${first.toString(16)} over ${leaf.toString(16)}`);
+        assert.equal(rights.user, el0 === 1n);
+        seen.add(told.join());
+      }
+    assert(seen.size >= 8, [...seen].join(' '));
   });
 });

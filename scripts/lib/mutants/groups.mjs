@@ -171,7 +171,7 @@ const OF_PAGING = [
   {
     name: 'staged-listing',
     modules: ['staged-listing', 'second-stage-ranges'],
-    tests: ['staged-listing'],
+    tests: ['staged-listing', 'second-stage-ranges'],
   },
   {
     name: 'two-stages',

@@ -33,7 +33,7 @@ export function aarch64Space(
     throw new CliError('usage', 'Cannot translate: --reg ttbr0=VALUE or ttbr1=VALUE is needed too');
   const root = known.value('ttbr1') ?? known.value('ttbr0') ?? 0n;
   const space = spaceOf(memory, halves, root, known, known.value('ttbr1') === undefined ? 'ttbr0' : 'ttbr1');
-  return { ...space, topByteIgnored: [lower.topByteIgnored, upper.topByteIgnored] };
+  return { ...space, halves: [lower, upper] };
 }
 
 /** Stage 2 of AArch64: guest-physical addresses. */

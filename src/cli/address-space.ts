@@ -1,7 +1,9 @@
 import type { CpuState, MemoryImage } from '../image/index.ts';
 import {
+  type AArch64Mode,
   FORMATS,
   formatNamed,
+  type OneStageTranslation,
   type PageAccess,
   type PagingControls,
   type PagingFormat,
@@ -26,8 +28,8 @@ export interface AddressSpace {
   readonly mode: string;
   /** In the order of addresses: one, or on AArch64 one for each half that is in use. None when paging is off. */
   readonly translators: readonly Translator[];
-  /** AArch64's TBI, of the lower and of the upper half: bits 63:56 of an address are the program's. */
-  readonly topByteIgnored?: readonly [lower: boolean, upper: boolean];
+  /** AArch64's lower and upper half: whose bits 63:56 are the program's (TBI), and whether user code is kept out (E0PD). */
+  readonly halves?: readonly [lower: AArch64Mode, upper: AArch64Mode];
   /** The table root register, as it was given. */
   readonly root: bigint;
   /** Which registers it came from, and why it is this mode: shown in every listing. */
@@ -38,10 +40,31 @@ export interface AddressSpace {
 const USUAL_CR0 = 0x8001_0001n;
 
 /** An address without the tag that a program may have put into its top byte. */
-export function withoutTag({ topByteIgnored }: AddressSpace, gva: bigint): bigint {
-  const upper = ((gva >> 55n) & 1n) === 1n;
-  if (topByteIgnored?.[upper ? 1 : 0] !== true) return gva;
-  return upper ? gva | (0xffn << 56n) : gva & ((1n << 56n) - 1n);
+export function withoutTag(space: AddressSpace, gva: bigint, { kind }: PageAccess): bigint {
+  const half = halfOf(space, gva);
+  if (half?.topByteIgnored !== true || (half.tagsOfDataOnly && kind === 'execute')) return gva;
+  return isUpper(gva) ? gva | (0xffn << 56n) : gva & ((1n << 56n) - 1n);
+}
+
+/** Translates an address for an access, which E0PD may refuse before any table is read. */
+export function translateIn(
+  space: AddressSpace,
+  translator: Translator,
+  gva: bigint,
+  access: PageAccess,
+): OneStageTranslation {
+  if (access.user === true && halfOf(space, gva)?.refusesUser === true)
+    return { kind: 'not-canonical', gva, errorCode: 0x04, levels: [] };
+  return translator.translate(gva, asPerson(translator, access));
+}
+
+function halfOf({ halves }: AddressSpace, gva: bigint): AArch64Mode | undefined {
+  return halves?.[isUpper(gva) ? 1 : 0];
+}
+
+/** AArch64: bit 55 chooses the half. */
+function isUpper(gva: bigint): boolean {
+  return ((gva >> 55n) & 1n) === 1n;
 }
 
 /**
@@ -55,10 +78,9 @@ export function asPerson({ format }: Translator, access: PageAccess): PageAccess
 export function translatorFor(space: AddressSpace, gva: bigint): Translator | undefined {
   const { translators } = space;
   if (translators.length < 2 && translators[0]?.format.upperBits === 'signed') return translators[0];
-  const upper = ((gva >> 55n) & 1n) === 1n;
   const ones = translators.find(({ format }) => format.upperBits === 'ones');
   const zeros = translators.find(({ format }) => format.upperBits !== 'ones');
-  return upper ? (ones ?? zeros) : (zeros ?? ones);
+  return isUpper(gva) ? (ones ?? zeros) : (zeros ?? ones);
 }
 
 /**

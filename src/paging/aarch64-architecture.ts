@@ -14,6 +14,8 @@ export interface AArch64Controls {
   readonly wxn?: boolean;
   /** PSTATE.PAN: EL1 may not read or write what EL0 may. Default false. */
   readonly pan?: boolean;
+  /** SCTLR_EL1.EPAN (FEAT_PAN3): with `pan`, nor what EL0 may only execute. Default false. */
+  readonly epan?: boolean;
   /** TCR_EL1.HD: hardware manages dirty state, so a read-only page with DBM can be written. Default false. */
   readonly hd?: boolean;
   /**
@@ -29,7 +31,7 @@ export type AArch64Stage2Controls = Pick<AArch64Controls, 'physicalBits' | 'hd' 
 /** Stage 1 of the EL1&0 regime. */
 export const AARCH64_STAGE1: Architecture<Required<AArch64Controls>> = {
   name: 'aarch64',
-  controls: { physicalBits: 52, wxn: false, pan: false, hd: false, accessedDirty: 'off' },
+  controls: { physicalBits: 52, wxn: false, pan: false, epan: false, hd: false, accessedDirty: 'off' },
   complaint,
   physicalBits: ({ physicalBits }) => physicalBits,
 
@@ -37,14 +39,15 @@ export const AARCH64_STAGE1: Architecture<Required<AArch64Controls>> = {
    * D8.4: `user` is AP[1] (EL0 may read, and write where EL1 may), `execute` is EL0's and `supervisorExecute` EL1's. EL0
    * may execute what it cannot read; EL1 may never execute what EL0 can write.
    */
-  allows({ write, user, execute, supervisorExecute }, { kind, user: el0, shadowStack }, { wxn, pan }) {
+  allows({ write, user, execute, supervisorExecute }, { kind, user: el0, shadowStack }, { wxn, pan, epan }) {
     // Guarded control stacks (FEAT_GCS) come with permission indirection, which is not read here.
     if (shadowStack) return false;
+    const shielded = pan && (user || (epan && execute));
     switch (kind) {
       case 'read':
-        return el0 ? user : !(pan && user);
+        return el0 ? user : !shielded;
       case 'write':
-        return write && (el0 ? user : !(pan && user));
+        return write && (el0 ? user : !shielded);
       case 'execute':
         if (el0) return execute && !(wxn && write && user);
         return supervisorExecute && !(write && (user || wxn));

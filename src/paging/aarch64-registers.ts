@@ -24,7 +24,7 @@ export interface AArch64Stage1Registers {
   readonly tcr: bigint | number;
   readonly ttbr0: bigint | number;
   readonly ttbr1: bigint | number;
-  /** SCTLR_EL1. Not in every dump; then translation is on, WXN off, and tables are little-endian. */
+  /** SCTLR_EL1. Not in every dump; then translation is on, WXN and EPAN off, and tables are little-endian. */
   readonly sctlr?: bigint | number | undefined;
   /** PSTATE.PAN. Default false. */
   readonly pan?: boolean;
@@ -56,6 +56,10 @@ export interface AArch64Mode {
   readonly faultCode: number | undefined;
   /** TBI: bits 63:56 of an address are the program's, and not looked at. */
   readonly topByteIgnored: boolean;
+  /** TBID set: that goes for data only, and addresses of instructions are looked at whole. */
+  readonly tagsOfDataOnly: boolean;
+  /** E0PD set: every access by EL0 is a translation fault of level 0, whatever the tables say. */
+  readonly refusesUser: boolean;
   /** The fields that decided, as one line. */
   readonly reason: string;
 }
@@ -93,6 +97,8 @@ export function aarch64Stage1FromRegisters(registers: AArch64Stage1Registers): {
       disabled: has(tcr, 7),
       granule: GRANULES_OF_TG0[field(tcr, 15, 14)] ?? 4096,
       topByteIgnored: has(tcr, 37),
+      tagsOfDataOnly: has(tcr, 51),
+      refusesUser: has(tcr, 55),
       hierarchyDisabled: has(tcr, 41),
     }),
     upper: half('upper', registers.ttbr1, {
@@ -100,6 +106,8 @@ export function aarch64Stage1FromRegisters(registers: AArch64Stage1Registers): {
       disabled: has(tcr, 23),
       granule: GRANULES_OF_TG1[field(tcr, 31, 30)] ?? 4096,
       topByteIgnored: has(tcr, 38),
+      tagsOfDataOnly: has(tcr, 52),
+      refusesUser: has(tcr, 56),
       hierarchyDisabled: has(tcr, 42),
     }),
   };
@@ -135,6 +143,8 @@ export function aarch64Stage2FromRegisters(registers: AArch64Stage2Registers): A
     controls: { physicalBits, hd: marking === 'update' && has(vtcr, 22) },
     marking,
     topByteIgnored: false,
+    tagsOfDataOnly: false,
+    refusesUser: false,
   } as const;
   const said = `VTCR_EL2: ${granule / 1024} KiB granule, T0SZ ${tsz}, SL0 ${field(vtcr, 7, 6)}, ${physicalBits}-bit output`;
   if (registers.hcr !== undefined && !has(BigInt(registers.hcr), 0))
@@ -159,6 +169,7 @@ export function aarch64Stage2FromRegisters(registers: AArch64Stage2Registers): A
 const SCTLR_M = 1n;
 const SCTLR_WXN_BIT = 19;
 const SCTLR_EE_BIT = 25;
+const SCTLR_EPAN_BIT = 57;
 const PS_52_BITS = 6;
 /** TCR_EL1.TG0 and VTCR_EL2.TG0; 11 is reserved, and taken for 4 KiB. */
 const GRANULES_OF_TG0 = [4096, 65536, 16384, 4096] as const;
@@ -173,6 +184,8 @@ interface HalfFields {
   readonly disabled: boolean;
   readonly granule: AArch64Stage1Options['granule'];
   readonly topByteIgnored: boolean;
+  readonly tagsOfDataOnly: boolean;
+  readonly refusesUser: boolean;
   readonly hierarchyDisabled: boolean;
 }
 
@@ -188,7 +201,7 @@ function stage1Half(
   fields: HalfFields,
   { pan = false, processor = {} }: AArch64Stage1Registers,
 ): AArch64Mode {
-  const { tsz, disabled, granule, topByteIgnored, hierarchyDisabled } = fields;
+  const { tsz, disabled, granule, topByteIgnored, tagsOfDataOnly, refusesUser, hierarchyDisabled } = fields;
   const { physicalBits: paMax = 52, lva = true, lpa2 = true, ttst = true } = processor;
   const which = half === 'lower' ? 0 : 1;
   const ds = has(tcr, 59) && lpa2 && granule !== 65536;
@@ -198,9 +211,11 @@ function stage1Half(
   const marking = has(tcr, 39) ? 'update' : 'fault';
   const hd = marking === 'update' && has(tcr, 40);
   const common = {
-    controls: { physicalBits, wxn: has(sctlr, SCTLR_WXN_BIT), pan, hd },
+    controls: { physicalBits, wxn: has(sctlr, SCTLR_WXN_BIT), pan, epan: has(sctlr, SCTLR_EPAN_BIT), hd },
     marking,
     topByteIgnored,
+    tagsOfDataOnly,
+    refusesUser,
   } as const;
   const said = `TCR_EL1: ${granule / 1024} KiB granule, T${which}SZ ${tsz}, ${physicalBits}-bit output`;
   if (!has(sctlr, 0)) return { ...common, ...NO_TABLES, name: 'off', reason: 'SCTLR_EL1.M clear' };

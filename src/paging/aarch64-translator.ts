@@ -1,6 +1,6 @@
 import type { GuestMemory } from '../core/index.ts';
 import type { AArch64Mode } from './aarch64-registers.ts';
-import type { PageAccess } from './access.ts';
+import { accessCode, BY_USER, FETCHING, type PageAccess } from './access.ts';
 import { halvesOfAddress, splitAddress } from './address-halves.ts';
 import type { PageTranslator, WalkedPage } from './address-translator.ts';
 import type { AccessedDirty } from './architecture.ts';
@@ -33,7 +33,7 @@ export interface AArch64TranslatorInit<TableAddr = number> {
 
 /**
  * Translates addresses of both halves of an AArch64 address space: bit 55 says which root, and a top byte that is the
- * program's (TBI) is set aside.
+ * program's (TBI, of data only with TBID) is set aside.
  *
  * @example
  * ```ts
@@ -68,13 +68,14 @@ export class AArch64Translator<TableAddr = number> implements PageTranslator {
     this.modes = [init.lower, init.upper];
     this.lower = translatorOf(init.lower, init);
     this.upper = translatorOf(init.upper, init);
-    this.rules = `${this.lower?.rules} ${this.upper?.rules}`;
+    const half = ({ tagsOfDataOnly, refusesUser }: AArch64Mode): string => `${tagsOfDataOnly} ${refusesUser}`;
+    this.rules = `${this.lower?.rules} ${half(init.lower)} ${this.upper?.rules} ${half(init.upper)}`;
   }
 
   resolve(lo: number, hi: number, access: number): number {
-    const translator = this.half(hi);
+    const translator = this.half(hi, access);
     if (translator === undefined) return this.refuse(lo, hi);
-    const gpa = translator.resolve(lo, this.withoutTag(hi), access);
+    const gpa = translator.resolve(lo, this.withoutTag(hi, access), access);
     return gpa < 0 ? this.failed(translator, hi) : gpa;
   }
 
@@ -85,29 +86,42 @@ export class AArch64Translator<TableAddr = number> implements PageTranslator {
   }
 
   resolvePage(lo: number, hi: number, access: number, page: WalkedPage): number {
-    const translator = this.half(hi);
+    const translator = this.half(hi, access);
     if (translator === undefined) return this.refuse(lo, hi);
-    const gpa = translator.resolvePage(lo, this.withoutTag(hi), access, page);
-    return gpa < 0 ? this.failed(translator, hi) : gpa;
+    const untagged = this.withoutTag(hi, access);
+    const gpa = translator.resolvePage(lo, untagged, access, page);
+    if (gpa < 0) return this.failed(translator, hi);
+    const { tagsOfDataOnly, refusesUser } = this.mode(hi);
+    if (refusesUser) page.accesses &= ~BY_USER;
+    if (tagsOfDataOnly && untagged >>> 0 !== hi >>> 0) page.accesses &= ~FETCHING;
+    return gpa;
   }
 
   /**
    * Translates one address for one access and tells every entry on the way. An address of a half that is switched off is
-   * `not-canonical`, with the architecture's code.
+   * `not-canonical`, with the architecture's code, and so is one that E0PD keeps EL0 from.
    *
    * @throws PagingError `invalid` for a bigint outside 0 to 2^64-1, or an access that is none
    */
   translate(gva: bigint, access: PageAccess = { kind: 'read' }): Translation {
     splitAddress(gva);
     const hi = halvesOfAddress[1] as number;
-    const translator = this.half(hi);
+    const code = accessCode(access);
+    const translator = this.half(hi, code);
     if (translator === undefined)
-      return { kind: 'not-canonical', gva, errorCode: this.mode(hi).faultCode ?? 0, levels: [] };
-    const stripped = (BigInt(this.withoutTag(hi) >>> 0) << 32n) | (gva & 0xffff_ffffn);
+      return {
+        kind: 'not-canonical',
+        gva,
+        errorCode: this.mode(hi).faultCode ?? LEVEL_0_TRANSLATION,
+        levels: [],
+      };
+    const stripped = (BigInt(this.withoutTag(hi, code) >>> 0) << 32n) | (gva & 0xffff_ffffn);
     return { ...translator.translate(stripped, access), gva };
   }
 
-  private half(hi: number): Half<TableAddr> | undefined {
+  /** The translator for an access; `undefined` where there is none to ask. */
+  private half(hi: number, access: number): Half<TableAddr> | undefined {
+    if (((BY_USER >>> access) & 1) !== 0 && this.mode(hi).refusesUser) return undefined;
     return isUpper(hi) ? this.upper : this.lower;
   }
 
@@ -116,8 +130,9 @@ export class AArch64Translator<TableAddr = number> implements PageTranslator {
   }
 
   /** Bits 63:56 as bit 55, where they are not looked at. */
-  private withoutTag(hi: number): number {
-    if (!this.mode(hi).topByteIgnored) return hi;
+  private withoutTag(hi: number, access: number): number {
+    const { topByteIgnored, tagsOfDataOnly } = this.mode(hi);
+    if (!topByteIgnored || (tagsOfDataOnly && ((FETCHING >>> access) & 1) !== 0)) return hi;
     return isUpper(hi) ? hi | 0xff00_0000 : hi & 0x00ff_ffff;
   }
 
@@ -127,7 +142,7 @@ export class AArch64Translator<TableAddr = number> implements PageTranslator {
     fault.secondStage = undefined;
     fault.during = undefined;
     fault.gpa = -1;
-    fault.errorCode = this.mode(hi).faultCode ?? 0;
+    fault.errorCode = this.mode(hi).faultCode ?? LEVEL_0_TRANSLATION;
     fault.level = 0;
     fault.entryAddress = 0;
     fault.rights = -1;
@@ -143,6 +158,9 @@ export class AArch64Translator<TableAddr = number> implements PageTranslator {
     return -1;
   }
 }
+
+/** Of an access by EL0 that E0PD refuses. */
+const LEVEL_0_TRANSLATION = 0x04;
 
 function isUpper(hi: number): boolean {
   return (hi & 0x0080_0000) !== 0;

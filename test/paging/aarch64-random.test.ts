@@ -93,17 +93,29 @@ describe('AArch64 stage 1 from any registers, in tables full of anything', () =>
           hd: fc.boolean(),
           hpd0: fc.boolean(),
           hpd1: fc.boolean(),
+          tbid0: fc.boolean(),
+          tbid1: fc.boolean(),
+          e0pd0: NOW_AND_THEN,
+          e0pd1: NOW_AND_THEN,
           ds: fc.boolean(),
         }),
-        fc.record({ ttbr0: BASE, ttbr1: BASE, wxn: fc.boolean(), pan: fc.boolean(), processor: PROCESSOR }),
+        fc.record({
+          ttbr0: BASE,
+          ttbr1: BASE,
+          wxn: fc.boolean(),
+          pan: fc.boolean(),
+          epan: fc.boolean(),
+          processor: PROCESSOR,
+        }),
         TABLES,
         fc.record({
           upper: fc.boolean(),
           bits: fc.bigInt(0n, (1n << 64n) - 1n),
           inRange: fc.integer({ min: 0, max: 9 }),
+          tag: fc.constantFrom(0n, 0n, 0n, 0x5an),
         }),
         ACCESS,
-        (fields, { ttbr0, ttbr1, wxn, pan, processor }, { seed, width }, address, access) => {
+        (fields, { ttbr0, ttbr1, wxn, pan, epan, processor }, { seed, width }, address, access) => {
           const tcr = word(
             [fields.t0sz, 0],
             [fields.epd0, 7],
@@ -118,6 +130,10 @@ describe('AArch64 stage 1 from any registers, in tables full of anything', () =>
             [fields.hd, 40],
             [fields.hpd0, 41],
             [fields.hpd1, 42],
+            [fields.tbid0, 51],
+            [fields.tbid1, 52],
+            [fields.e0pd0, 55],
+            [fields.e0pd1, 56],
             [fields.ds, 59],
           );
           const tsz = BigInt(address.upper ? fields.t1sz : fields.t0sz);
@@ -125,7 +141,7 @@ describe('AArch64 stage 1 from any registers, in tables full of anything', () =>
           const clipped = address.upper
             ? address.bits | (below ^ 0xffff_ffff_ffff_ffffn)
             : address.bits & below;
-          const va = address.inRange > 0 ? clipped : address.bits;
+          const va = (address.inRange > 0 ? clipped : address.bits) ^ (address.tag << 56n);
           const ask = (tables: SparseTables, ha: boolean, hd: boolean) =>
             aarch64Stage1(
               tables.memory,
@@ -135,6 +151,7 @@ describe('AArch64 stage 1 from any registers, in tables full of anything', () =>
                 ttbr1: decodeTtbrEl1(ttbr1),
                 wxn,
                 pan,
+                epan,
                 processor,
               },
               va,
@@ -145,7 +162,7 @@ describe('AArch64 stage 1 from any registers, in tables full of anything', () =>
             tcr,
             ttbr0,
             ttbr1,
-            sctlr: word([true, 0], [wxn, 19]),
+            sctlr: word([true, 0], [wxn, 19], [epan, 57]),
             pan,
             processor: { physicalBits, lva, lpa2, ttst },
           });

@@ -388,13 +388,15 @@ describe('AArch64 registers', () => {
     assert.equal(mode(0n).name, 'off');
     assert.equal(mode(0n).format, undefined);
     assert.equal(mode(1n | (1n << 25n)).name, 'big-endian');
-    assert.deepEqual(mode(1n).controls, { physicalBits: 48, wxn: false, pan: false, hd: false });
+    assert.deepEqual(mode(1n).controls, { physicalBits: 48, wxn: false, pan: false, epan: false, hd: false });
     assert.deepEqual(mode(1n | (1n << 19n), true).controls, {
       physicalBits: 48,
       wxn: true,
       pan: true,
+      epan: false,
       hd: false,
     });
+    assert.equal(mode(1n | (1n << 57n)).controls.epan, true);
   });
 
   it('T1: EPD, T0SZ and a base register that is too large make every address a fault', () => {
@@ -500,6 +502,40 @@ describe('both halves of an AArch64 address space', () => {
     // TBI0 is not TBI1.
     assert.equal(both(TBI0).translate(HIGH ^ (1n << 60n)).kind, 'not-canonical');
     assert.equal(both(1n << 38n).translate(HIGH ^ (1n << 60n)).kind, 'mapped');
+  });
+
+  it('T2 T3 T8: TBID keeps tags from addresses of instructions, in a TLB as well', () => {
+    const tagged = VA | (0x5an << 56n);
+    // EL1's, read-only, and to be executed.
+    const before = memory.readU64(0x3008);
+    memory.writeU64(0x3008, 0x8483n);
+    const tbid = both(TBI0 | (1n << 51n));
+    for (const translator of [tbid, new Tlb(tbid)]) {
+      for (const _turn of [1, 2]) {
+        assert.equal(translator.resolveGva(tagged, ACCESS.read), 0x8234);
+        assert.equal(translator.resolveGva(tagged, ACCESS.execute), -1);
+        assert.equal(translator.fault.errorCode, 4);
+        assert.equal(translator.resolveGva(VA, ACCESS.execute), 0x8234);
+      }
+    }
+    assert.equal(both(TBI0).resolveGva(tagged, ACCESS.execute), 0x8234);
+    assert.equal(tbid.translate(tagged, { kind: 'execute' }).kind, 'not-canonical');
+    memory.writeU64(0x3008, before);
+  });
+
+  it('T2 T3 T8: E0PD keeps EL0 out of a half before any table is read, in a TLB as well', () => {
+    const before = memory.readU64(0x3008);
+    memory.writeU64(0x3008, 0x8443n); // AP[1]: EL0 may read and write
+    const e0pd = both(1n << 55n);
+    for (const translator of [e0pd, new Tlb(e0pd)]) {
+      assert.equal(translator.resolveGva(VA, ACCESS.read), 0x8234);
+      assert.equal(translator.resolveGva(VA, ACCESS.userRead), -1);
+      assert.deepEqual([translator.fault.kind, translator.fault.errorCode], ['not-canonical', 4]);
+    }
+    assert.equal(both(1n << 56n).resolveGva(VA, ACCESS.userRead), 0x8234);
+    const told = e0pd.translate(VA, { kind: 'read', user: true });
+    assert.deepEqual(told, { kind: 'not-canonical', gva: VA, errorCode: 4, levels: [] });
+    memory.writeU64(0x3008, before);
   });
 
   it('T2: physical address 0 is an address', () => {

@@ -4,8 +4,8 @@ import type { OneStageTranslation, PageAccess } from '../../paging/index.ts';
 import { type Console, setAction } from '../action.ts';
 import {
   type AddressSpace,
-  asPerson,
   chooseAddressSpace,
+  translateIn,
   translatorFor,
   withoutTag,
 } from '../address-space.ts';
@@ -47,10 +47,10 @@ function walk(console: Console, args: readonly string[], options: WalkOptions): 
   const access = accessOf(options);
   return withTarget(console, args[0] ?? '', options, async (image) => {
     const space = chooseAddressSpace(image, options);
-    const gva = withoutTag(space, typed);
+    const gva = withoutTag(space, typed, access);
     const translator = translatorFor(space, gva);
     if (translator === undefined) return walkUnpaged(console, image, space, args[1] ?? '', options);
-    const translation = translator.translate(gva, asPerson(translator, access));
+    const translation = translateIn(space, translator, gva, access);
     if (options.json === true) await console.out.lines([jsonText(walkJson(translation))]);
     else {
       await console.out.lines([

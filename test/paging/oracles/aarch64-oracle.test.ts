@@ -123,6 +123,10 @@ describe('the register decoders of the AArch64 oracle', () => {
       hd: false,
       hpd0: false,
       hpd1: false,
+      tbid0: false,
+      tbid1: false,
+      e0pd0: false,
+      e0pd1: false,
       ds: false,
     });
   });
@@ -130,7 +134,7 @@ describe('the register decoders of the AArch64 oracle', () => {
   it('T1: finds each field of TCR_EL1 where the manual has it', () => {
     const none = decodeTcrEl1(0n);
     const flags = { epd0: 7n, a1: 22n, epd1: 23n, as: 36n, tbi0: 37n, tbi1: 38n, ha: 39n, hd: 40n } as const;
-    const more = { hpd0: 41n, hpd1: 42n, ds: 59n } as const;
+    const more = { hpd0: 41n, hpd1: 42n, tbid0: 51n, tbid1: 52n, e0pd0: 55n, e0pd1: 56n, ds: 59n } as const;
     for (const [name, at] of Object.entries({ ...flags, ...more })) {
       assert.deepEqual(decodeTcrEl1(1n << at), { ...none, [name]: true }, name);
     }
@@ -140,7 +144,7 @@ describe('the register decoders of the AArch64 oracle', () => {
     assert.deepEqual(decodeTcrEl1(0xc000_0000n), { ...none, tg1: 3 });
     assert.deepEqual(decodeTcrEl1(0x7_0000_0000n), { ...none, ips: 7 });
     // Cacheability, shareability and what later extensions added say nothing here.
-    assert.deepEqual(decodeTcrEl1(0xf7ff_f808_3f00_3f40n), none);
+    assert.deepEqual(decodeTcrEl1(0xf667_f808_3f00_3f40n), none);
   });
 
   it('T1: cuts TTBRn_EL1 and VTTBR_EL2', () => {

@@ -20,6 +20,10 @@ export interface TcrEl1 {
   readonly hd: boolean;
   readonly hpd0: boolean;
   readonly hpd1: boolean;
+  readonly tbid0: boolean;
+  readonly tbid1: boolean;
+  readonly e0pd0: boolean;
+  readonly e0pd1: boolean;
   readonly ds: boolean;
 }
 
@@ -66,6 +70,10 @@ export function decodeTcrEl1(word: bigint): TcrEl1 {
     hd: bit(word, 40),
     hpd0: bit(word, 41),
     hpd1: bit(word, 42),
+    tbid0: bit(word, 51),
+    tbid1: bit(word, 52),
+    e0pd0: bit(word, 55),
+    e0pd1: bit(word, 56),
     ds: bit(word, 59),
   };
 }

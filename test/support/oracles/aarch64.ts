@@ -64,6 +64,8 @@ export interface AArch64Stage1Registers {
   readonly wxn: boolean;
   /** PSTATE.PAN. */
   readonly pan: boolean;
+  /** SCTLR_EL1.EPAN. Default: clear. */
+  readonly epan?: boolean;
   readonly processor: AArch64Processor;
 }
 
@@ -80,7 +82,7 @@ export function aarch64Stage1(
   va: bigint,
   access: OracleAccess,
 ): AArch64Result {
-  const { tcr, ttbr0, ttbr1, wxn, pan, processor } = registers;
+  const { tcr, ttbr0, ttbr1, wxn, pan, epan = false, processor } = registers;
   const tables = new OracleTables(memory);
 
   // D8.1: bit 55 of the address chooses the half.
@@ -88,7 +90,9 @@ export function aarch64Stage1(
   // D19.2, TCR_EL1: TG0 and TG1 have encodings of their own.
   const granuleBits = upper ? granuleBitsOfTg1(tcr.tg1) : granuleBitsOfTg0(tcr.tg0);
   const txsz = upper ? tcr.t1sz : tcr.t0sz;
-  const topByteIgnored = upper ? tcr.tbi1 : tcr.tbi0;
+  // D19.2, TCR_EL1.TBID0 and TBID1: the top byte of addresses of instructions is looked at all the same.
+  const forData = (upper ? tcr.tbid1 : tcr.tbid0) && access.kind === 'execute';
+  const topByteIgnored = (upper ? tcr.tbi1 : tcr.tbi0) && !forData;
   const walksDisabled = upper ? tcr.epd1 : tcr.epd0;
   const hierarchyDisabled = upper ? tcr.hpd1 : tcr.hpd0;
   const baddr = upper ? ttbr1.baddr : ttbr0.baddr;
@@ -111,6 +115,8 @@ export function aarch64Stage1(
   const above = field(va, addressTop, inputSize);
   const wanted = upper ? field(-1n, addressTop, inputSize) : 0n;
   if (above !== wanted) return fault(TRANSLATION, 0, undefined, tables);
+  // D19.2, TCR_EL1.E0PD0 and E0PD1: unprivileged access is a translation fault of level 0.
+  if (access.user && (upper ? tcr.e0pd1 : tcr.e0pd0)) return fault(TRANSLATION, 0, undefined, tables);
   // D19.2, TCR_EL1.EPD0 and EPD1; J1: S1Walk.
   if (walksDisabled) return fault(TRANSLATION, 0, undefined, tables);
 
@@ -185,7 +191,9 @@ export function aarch64Stage1(
     if (wxn && userWrite) userExecute = false;
     if (wxn && privilegedWrite) privilegedExecute = false;
     // D8.4, PSTATE.PAN: no data access from EL1 to what EL0 may read or write.
-    const shielded = pan && (userRead || userWrite);
+    // SCTLR_EL1.EPAN: nor to what it may execute, as far as UXN says.
+    const executable = !bit(descriptor, 54) && !uxnTable;
+    const shielded = pan && (userRead || userWrite || (epan && executable));
     if (shielded) privilegedRead = false;
     if (shielded) privilegedWrite = false;
 

@@ -31,6 +31,11 @@ export interface PageTranslator extends AddressTranslator {
    */
   readonly rules?: string;
   /**
+   * Bits 63:32 of an address as they are translated for an access, and as fences know it: without what a program keeps in the
+   * upper bits of its pointers. Absent: as they are.
+   */
+  untagged?(hi: number, access: number): number;
+  /**
    * As `resolve`, and says into `page` how large the page is, which accesses the 4 KiB around the address allow, and whether
    * it is global. All of it comes from one walk.
    */

@@ -1,6 +1,7 @@
 import type { PageAccess } from './access.ts';
 import type { FaultReason } from './fault-reason.ts';
 import { PagingError } from './paging-error.ts';
+import type { PointerTags } from './pointer-tags.ts';
 import type { Rights } from './rights.ts';
 
 /** Controls with every default filled in, by name. */
@@ -80,6 +81,8 @@ export interface Architecture<Controls = ResolvedControls> {
   physicalBits(controls: Controls): number;
   /** Whether an access is allowed on a page with these rights, keys aside. */
   allows(rights: Rights, access: AccessFacts, controls: Controls): boolean;
+  /** What is set aside of pointers, where their upper bits may hold a program's own. */
+  pointerTags?(controls: Controls, addressBits: number): PointerTags | undefined;
   /**
    * Where a format's shadow stacks are in force: why they refuse an access, on a page that is one or is none. Asked of all
    * accesses of the shadow stack, and of the others that the rights refuse already.

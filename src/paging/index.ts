@@ -67,6 +67,7 @@ export { type ListedTranslator, type MappingsOptions, mappings } from './mapping
 export { type MergeResult, merge } from './merge.ts';
 export { NPT_4LEVEL, NPT_5LEVEL } from './npt-formats.ts';
 export { isPagingError, PagingError, type PagingErrorCode, type PagingErrorFacts } from './paging-error.ts';
+export type { PointerTags } from './pointer-tags.ts';
 export { prepareTables } from './prepare-tables.ts';
 export { type ProtectRequest, type ProtectResult, protect } from './protect.ts';
 export {

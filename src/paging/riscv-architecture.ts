@@ -1,4 +1,5 @@
 import type { AccessFacts, Architecture } from './architecture.ts';
+import { signExtended } from './pointer-tags.ts';
 import type { Rights } from './rights.ts';
 import type { RiscvControls, RiscvGuestControls } from './riscv-controls.ts';
 
@@ -35,7 +36,25 @@ const HART = {
 export const RISCV: Architecture<Required<RiscvControls>> = {
   ...HART,
   name: 'riscv',
-  controls: { sum: false, sse: false, ...CONTROLS },
+  controls: { sum: false, sse: false, userPmlen: 0, supervisorPmlen: 0, ...CONTROLS },
+  complaint(controls) {
+    for (const [name, pmlen] of Object.entries(pmlensOf(controls)))
+      if (pmlen !== 0 && pmlen !== 7 && pmlen !== 16) return `current ${name} ${pmlen}, wanted 0, 7 or 16`;
+    return HART.complaint(controls);
+  },
+  /** "Pointer Masking": of explicit accesses to data, while MXR is off; PMLEN upper bits become the one below them. */
+  pointerTags(controls, addressBits) {
+    const { userPmlen, supervisorPmlen, mxr } = controls;
+    const most = Math.max(userPmlen, supervisorPmlen);
+    if (addressBits === 32 || mxr || most === 0) return undefined;
+    return {
+      bits: 64 - most,
+      strip(hi, { kind, user, implicit }) {
+        if (kind === 'execute' || implicit) return hi;
+        return signExtended(hi, 64 - (user ? userPmlen : supervisorPmlen));
+      },
+    };
+  },
   /** Supervisor mode never executes from a user page, whatever SUM says. */
   allows(rights, access, { sum, mxr }) {
     const { kind, shadowStack, implicit } = access;
@@ -58,6 +77,10 @@ export const RISCV: Architecture<Required<RiscvControls>> = {
     ],
   global: () => true,
 };
+
+function pmlensOf({ userPmlen, supervisorPmlen }: Required<RiscvControls>): Readonly<Record<string, number>> {
+  return { userPmlen, supervisorPmlen };
+}
 
 /** Step 6: whether the mode of an access and the U bit of a page go together. */
 function isOfMode(rights: Rights, { kind, user }: AccessFacts, sum: boolean): boolean {

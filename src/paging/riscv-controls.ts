@@ -9,6 +9,13 @@ export interface RiscvControls {
    * Default false: such entries are reserved.
    */
   readonly sse?: boolean;
+  /**
+   * senvcfg.PMM, as PMLEN: the upper 7 or 16 bits of user mode's pointers to data are the program's, while MXR is off. Default 0:
+   * none are.
+   */
+  readonly userPmlen?: 0 | 7 | 16;
+  /** menvcfg.PMM (of a VS-stage henvcfg.PMM): likewise of supervisor mode's. Default 0. */
+  readonly supervisorPmlen?: 0 | 7 | 16;
   /** Svnapot: pages of 64 KiB. Default true; without it bit 63 of an entry is reserved. */
   readonly svnapot?: boolean;
   /** menvcfg.PBMTE (henvcfg.PBMTE): Svpbmt's memory types. Default true; without them bits 62:61 are reserved. */
@@ -27,5 +34,5 @@ export interface RiscvControls {
   readonly accessedDirty?: 'off' | 'fault' | 'update';
 }
 
-/** The same for a G-stage: every access is one of user mode, and there are no shadow stacks. */
-export type RiscvGuestControls = Omit<RiscvControls, 'sum' | 'sse'>;
+/** The same for a G-stage: every access is one of user mode, and there are neither shadow stacks nor pointers. */
+export type RiscvGuestControls = Omit<RiscvControls, 'sum' | 'sse' | 'userPmlen' | 'supervisorPmlen'>;

@@ -21,8 +21,10 @@ export interface RiscvRegisters {
   readonly sstatus?: bigint | number;
   /** Of a guest: the hypervisor's sstatus, whose MXR holds for it too. */
   readonly hypervisorStatus?: bigint | number;
-  /** menvcfg, for PBMTE and SSE; of a guest henvcfg. Default: Svpbmt is on, and shadow stacks are off. */
+  /** menvcfg, for PBMTE, SSE and PMM; of a guest henvcfg. Default: Svpbmt is on, shadow stacks and pointer masking are off. */
   readonly envcfg?: bigint | number;
+  /** senvcfg, for PMM of user mode. Default: pointer masking is off. */
+  readonly senvcfg?: bigint | number;
 }
 
 /** The registers that decide how guest-physical addresses are translated. */
@@ -70,7 +72,7 @@ export interface RiscvPagingMode<Controls = RiscvControls> {
  * ```
  */
 export function riscvModeFromRegisters(registers: RiscvRegisters): RiscvPagingMode {
-  const { satp, xlen = 64, sstatus = 0, hypervisorStatus = 0, envcfg = PBMTE } = registers;
+  const { satp, xlen = 64, sstatus = 0, hypervisorStatus = 0, envcfg = PBMTE, senvcfg = 0 } = registers;
   const status = BigInt(sstatus);
   const long = { 8: RISCV_SV39, 9: RISCV_SV48, 10: RISCV_SV57 };
   const { mode, id, ppn } = split(BigInt(satp), xlen, xlen === 64 ? 16n : 9n);
@@ -79,6 +81,8 @@ export function riscvModeFromRegisters(registers: RiscvRegisters): RiscvPagingMo
     mxr: has(status | BigInt(hypervisorStatus), MXR),
     svpbmt: (BigInt(envcfg) & PBMTE) !== 0n,
     sse: has(BigInt(envcfg), SSE),
+    supervisorPmlen: xlen === 64 ? pmlenOf(BigInt(envcfg)) : 0,
+    userPmlen: xlen === 64 ? pmlenOf(BigInt(senvcfg)) : 0,
   };
   return { ...choose('satp', mode, xlen === 64 ? long : { 1: RISCV_SV32 }), root: ppn << 12n, id, controls };
 }
@@ -116,6 +120,12 @@ const SUM = 18n;
 const MXR = 19n;
 const SSE = 3n;
 const PBMTE: bigint = 1n << 62n;
+
+/** PMM, bits 33:32, as PMLEN. */
+function pmlenOf(envcfg: bigint): 0 | 7 | 16 {
+  const pmm = (envcfg >> 32n) & 3n;
+  return pmm === 2n ? 7 : pmm === 3n ? 16 : 0;
+}
 
 function has(register: bigint, bit: bigint): boolean {
   return ((register >> bit) & 1n) === 1n;

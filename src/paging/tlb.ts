@@ -183,6 +183,9 @@ export class Tlb implements AddressTranslator {
   /** A miss: from the entry of a global page in another space, or from a walk. */
   private fill(slot: number, lo: number, hi: number, access: number): number {
     const { page, space } = this;
+    // Pointers that differ in their tags share an entry, and a fence on the address finds it.
+    const untagged = this.translator.untagged?.(hi, access) ?? hi;
+    if ((untagged | 0) !== (hi | 0)) return this.resolve(lo, untagged, access);
     for (const other of this.spaces) {
       if (other === space || !other.hasGlobals || !sameMachine(other.tags, space.tags)) continue;
       if (space.adopt(other, slot, lo, hi, access)) return this.resolve(lo, hi, access);

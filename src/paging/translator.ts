@@ -1,5 +1,5 @@
 import { hex } from '../core/index.ts';
-import { accessCode, OF_SHADOW_STACK, type PageAccess, WRITING } from './access.ts';
+import { accessCode, accessFacts, OF_SHADOW_STACK, type PageAccess, WRITING } from './access.ts';
 import { AccessJudge } from './access-judge.ts';
 import { halvesOfAddress, splitAddress } from './address-halves.ts';
 import type { AddressTranslator, WalkedPage } from './address-translator.ts';
@@ -14,6 +14,7 @@ import { type Level, LOWER, UPPER, UPPER_WORD } from './level.ts';
 import type { WalkSource } from './mapping-cursor.ts';
 import { Marker } from './marker.ts';
 import { PagingError } from './paging-error.ts';
+import type { PointerTags } from './pointer-tags.ts';
 import { QuickWalk } from './quick-walk.ts';
 import { rightsOf } from './rights.ts';
 import type { OneStageTranslation } from './translation.ts';
@@ -93,6 +94,8 @@ export class Translator<TableAddr = number> implements AddressTranslator {
   /** Marks entries as accessed and dirty, where that is wanted. */
   private readonly marker: Marker | undefined;
   private readonly judge: AccessJudge;
+  /** What is set aside of pointers; `undefined` where they are addresses. */
+  private readonly tags: PointerTags | undefined;
   private readonly quickWalk: QuickWalk;
   private readonly trace: WalkTrace;
   private readonly teller: FaultTeller;
@@ -122,7 +125,12 @@ export class Translator<TableAddr = number> implements AddressTranslator {
     const markTest = marking === 'fault' && marks?.afterRights === true ? marker : undefined;
     this.judge = new AccessJudge(compiled, markTest);
     this.quick = compiled.keys === undefined && markTest === undefined ? 1 : 0;
-    this.quickWalk = new QuickWalk(this.trace, this.reader, this.quick === 1 && this.marker === undefined);
+    const { architecture, addressBits } = init.format;
+    this.tags = architecture.pointerTags?.(compiled.controls, addressBits);
+    // What the quick walk takes for an address has to be the address.
+    const asIs = this.tags === undefined || this.tags.bits >= addressBits;
+    const judged = this.quick === 1 && this.marker === undefined && asIs;
+    this.quickWalk = new QuickWalk(this.trace, this.reader, judged);
   }
 
   /** Entries that the last walk read. */
@@ -134,6 +142,7 @@ export class Translator<TableAddr = number> implements AddressTranslator {
     let page = this.quickWalk.look(lo, hi, access);
     if (page < 0) {
       const { marker } = this;
+      if (this.tags !== undefined) hi = this.untagged(hi, access);
       page = marker === undefined ? this.walk(lo, hi, access, 0) : this.walkAndMark(marker, lo, hi, access);
     }
     // Not a sum of whole numbers above 2^31, which V8 14 checks to stay whole: 3 ns more (see tlb.ts).
@@ -279,7 +288,8 @@ export class Translator<TableAddr = number> implements AddressTranslator {
   }
 
   /**
-   * Translates one address for one access and tells every entry on the way.
+   * Translates one address for one access and tells every entry on the way. Of a pointer with a tag of its program's the answer
+   * tells the address without it, as a processor does.
    *
    * @throws PagingError `invalid` for a bigint outside 0 to 2^64-1, or an access that is none
    */
@@ -287,9 +297,20 @@ export class Translator<TableAddr = number> implements AddressTranslator {
     const code = accessCode(access);
     splitAddress(gva);
     const lo = halvesOfAddress[0] as number;
-    const hi = halvesOfAddress[1] as number;
+    const hi = this.untagged(halvesOfAddress[1] as number, code);
     const page = this.walkTraced(lo, hi, code);
-    return reportWalk(this.trace, gva, page * 4096 + (lo & 0xfff), this.fault);
+    return reportWalk(
+      this.trace,
+      this.tags === undefined ? gva : fromHalves(lo, hi),
+      page * 4096 + (lo & 0xfff),
+      this.fault,
+    );
+  }
+
+  /** Bits 63:32 of an address without what a program keeps in its upper bits, where it may: signed, if anything is taken off. */
+  untagged(hi: number, access: number): number {
+    const facts = accessFacts(access);
+    return this.tags === undefined || facts === undefined ? hi : this.tags.strip(hi | 0, facts);
   }
 
   /** How this serves as a second stage; `undefined` where it cannot. For the other files of this room. */
@@ -309,7 +330,7 @@ export class Translator<TableAddr = number> implements AddressTranslator {
    */
   resolvePage(lo: number, hi: number, access: number, page: WalkedPage): number {
     const { compiled, trace, marker } = this;
-    const number = this.walkTraced(lo, hi, access);
+    const number = this.walkTraced(lo, this.untagged(hi, access), access);
     if (number < 0) return number;
     const leaf = leafOfWalk(trace);
     const rights = rightsOfWalk(trace, leaf);

@@ -144,6 +144,10 @@ export class TwoStageTranslator<TableAddr = number> implements PageTranslator {
     return found;
   }
 
+  untagged(hi: number, access: number): number {
+    return this.first.untagged(hi, access);
+  }
+
   /** Both walks; the second stage's page is told where that is wanted. */
   private walk(lo: number, hi: number, access: number, hostPage: WalkedPage | undefined): number {
     const { first, second, reader, between } = this;

@@ -1,10 +1,14 @@
 import { hex } from '../core/index.ts';
 import type { AccessFacts, Architecture } from './architecture.ts';
+import { signExtended } from './pointer-tags.ts';
 import type { Rights } from './rights.ts';
 import type { X86Controls } from './x86-controls.ts';
 
 /** {@link X86Controls} with every default filled in. */
 export type X86ControlsInForce = Required<X86Controls>;
+
+/** Bit 63 of an address, in its upper half. */
+const SIGN = 1 << 31;
 
 /** The rules of SDM 3A, chapter 5 "Paging", that are the same in all four modes. */
 export const X86: Architecture<X86ControlsInForce> = {
@@ -23,17 +27,21 @@ export const X86: Architecture<X86ControlsInForce> = {
     pks: false,
     pkrs: 0,
     cet: false,
+    lamUser: 0,
+    lamSupervisor: false,
     amd: false,
     accessedDirty: 'off',
   },
 
-  complaint({ maxPhyAddr, pkru, pkrs, cet, wp, accessedDirty }) {
+  complaint({ maxPhyAddr, pkru, pkrs, cet, wp, lamUser, accessedDirty }) {
     if (!Number.isInteger(maxPhyAddr) || maxPhyAddr < 32 || maxPhyAddr > 52)
       return `current maxPhyAddr ${maxPhyAddr}, wanted 32 to 52`;
     if (pkru >>> 0 !== pkru) return `current pkru ${hex(pkru)}, wanted 32 bits`;
     if (pkrs >>> 0 !== pkrs) return `current pkrs ${hex(pkrs)}, wanted 32 bits`;
     // SDM 3A, 2.5: CR4.CET can be set only while CR0.WP is.
     if (cet && !wp) return 'current cet true, wanted false where wp is false';
+    const tags: number = lamUser;
+    if (tags !== 0 && tags !== 48 && tags !== 57) return `current lamUser ${tags}, wanted 0, 48 or 57`;
     // Not in the type: who computes a control could still have it.
     const marking: string = accessedDirty;
     if (marking === 'fault')
@@ -52,6 +60,23 @@ export const X86: Architecture<X86ControlsInForce> = {
     if (!mode) return false;
     if (kind === 'write') return rights.write || (!user && !wp);
     return kind === 'read' || rights.execute;
+  },
+
+  /**
+   * SDM 3A, 4.4 "Linear-Address Masking": of 64-bit addresses of data; bit 63, which stays, says whose pointer it is, and bits
+   * 62:48 or 62:57 become the bit below.
+   */
+  pointerTags({ lamUser, lamSupervisor }, addressBits) {
+    if (addressBits < 48 || (lamUser === 0 && !lamSupervisor)) return undefined;
+    const ofSupervisor = lamSupervisor ? addressBits : 0;
+    return {
+      bits: lamUser === 0 ? addressBits : Math.min(lamUser, addressBits),
+      strip(hi, { kind, implicit }) {
+        const kept = hi < 0 ? ofSupervisor : lamUser;
+        if (kept === 0 || kind === 'execute' || implicit) return hi;
+        return (signExtended(hi, kept) & ~SIGN) | (hi & SIGN);
+      },
+    };
   },
 
   /** SDM 3A, 5.6.1: user-mode accesses to user shadow stacks, and supervisor-mode ones to supervisor shadow stacks. */

@@ -29,6 +29,13 @@ export interface X86Controls {
    * with `wp`. Default false.
    */
   readonly cet?: boolean;
+  /**
+   * CR3.LAM_U48 or LAM_U57: of the pointers of data whose bit 63 is clear so many bits are the address, and those above, up to
+   * bit 62, the program's. Default 0: none are.
+   */
+  readonly lamUser?: 0 | 48 | 57;
+  /** CR4.LAM_SUP: likewise where bit 63 is set, down to the width of an address. Default false. */
+  readonly lamSupervisor?: boolean;
   /** One of AMD's processors: bit 8 of PML4E and PML5E is reserved (APM 2, 5.3.3), which Intel's ignore. Default false. */
   readonly amd?: boolean;
   /** Marking of entries as accessed and dirty: `off` (default) or `update`; x86 processors have no fault for it. */

@@ -54,6 +54,7 @@ export function pagingModeFromRegisters(registers: PagingRegisters): PagingMode 
     pks: has(cr4, CR4_PKS),
     // No processor has CET without WP.
     cet: has(cr4, CR4_CET) && has(cr0, CR0_WP),
+    ...lamOf(BigInt(registers.cr3), cr4, format),
     nxe: efer === undefined || has(efer, EFER_NXE),
   };
   return { name, format, root: BigInt.asUintN(64, BigInt(registers.cr3)), controls, reason };
@@ -68,13 +69,23 @@ const CR4_LA57 = 12;
 const CR4_SMEP = 20;
 const CR4_SMAP = 21;
 const CR4_PKE = 22;
+const CR3_LAM_U57 = 61;
+const CR3_LAM_U48 = 62;
 const CR4_CET = 23;
+const CR4_LAM_SUP = 28;
 const CR4_PKS = 24;
 const EFER_LMA = 10;
 const EFER_NXE = 11;
 
 function has(register: bigint, bit: number): boolean {
   return ((register >> BigInt(bit)) & 1n) === 1n;
+}
+
+/** Linear-address masking, which there is in long mode only. LAM_U57 goes before LAM_U48. */
+function lamOf(cr3: bigint, cr4: bigint, format: PagingFormat | undefined): X86Controls {
+  if (format === undefined || format.addressBits < 48) return {};
+  const lamUser = has(cr3, CR3_LAM_U57) ? 57 : has(cr3, CR3_LAM_U48) ? 48 : 0;
+  return { lamUser, lamSupervisor: has(cr4, CR4_LAM_SUP) };
 }
 
 function decide(

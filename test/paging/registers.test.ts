@@ -65,6 +65,8 @@ describe('pagingModeFromRegisters', () => {
       pks: false,
       cet: false,
       nxe: false,
+      lamUser: 0,
+      lamSupervisor: false,
     };
     const none = { cr0: PG, cr3: 0, cr4: PAE, efer: LMA };
     assert.deepEqual(pagingModeFromRegisters(none).controls, off);

@@ -25,6 +25,8 @@ const INDICES = [0, 1, 2, 511, 1023, 2047, 4095];
 const controls: fc.Arbitrary<AllControls> = fc.record({
   sum: fc.boolean(),
   sse: fc.boolean(),
+  userPmlen: fc.constant(0 as const),
+  supervisorPmlen: fc.constant(0 as const),
   mxr: fc.boolean(),
   svnapot: fc.boolean(),
   svpbmt: fc.boolean(),

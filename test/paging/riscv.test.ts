@@ -396,9 +396,23 @@ describe('RISC-V registers', () => {
 
   it('T1 T3: SUM and MXR from sstatus, PBMTE and SSE from menvcfg', () => {
     const none = riscvModeFromRegisters({ satp: 0, envcfg: 0 }).controls;
-    assert.deepEqual(none, { sum: false, mxr: false, svpbmt: false, sse: false });
+    assert.deepEqual(none, {
+      sum: false,
+      mxr: false,
+      svpbmt: false,
+      sse: false,
+      supervisorPmlen: 0,
+      userPmlen: 0,
+    });
     const all = riscvModeFromRegisters({ satp: 0, sstatus: 3n << 18n, envcfg: (1n << 62n) | 8n }).controls;
-    assert.deepEqual(all, { sum: true, mxr: true, svpbmt: true, sse: true });
+    assert.deepEqual(all, {
+      sum: true,
+      mxr: true,
+      svpbmt: true,
+      sse: true,
+      supervisorPmlen: 0,
+      userPmlen: 0,
+    });
     const only = (bit: bigint) => riscvModeFromRegisters({ satp: 0, sstatus: 1n << bit }).controls;
     assert.deepEqual(
       [only(18n).sum, only(18n).mxr, only(19n).sum, only(19n).mxr],
@@ -406,7 +420,14 @@ describe('RISC-V registers', () => {
     );
     // The hypervisor's MXR holds for a guest too, its SUM does not.
     const guest = riscvModeFromRegisters({ satp: 0, sstatus: 0, hypervisorStatus: 3n << 18n }).controls;
-    assert.deepEqual(guest, { sum: false, mxr: true, svpbmt: true, sse: false });
+    assert.deepEqual(guest, {
+      sum: false,
+      mxr: true,
+      svpbmt: true,
+      sse: false,
+      supervisorPmlen: 0,
+      userPmlen: 0,
+    });
   });
 
   it('T1: hgatp of RV64 and RV32', () => {

@@ -15,6 +15,9 @@ export interface NaiveControls {
   readonly pks: boolean;
   readonly pkrs: number;
   readonly cet: boolean;
+  /** CR3.LAM_U48 or LAM_U57. */
+  readonly lamUser: 0 | 48 | 57;
+  readonly lamSupervisor: boolean;
 }
 
 export const DEFAULT_CONTROLS: NaiveControls = {
@@ -31,6 +34,8 @@ export const DEFAULT_CONTROLS: NaiveControls = {
   pks: false,
   pkrs: 0,
   cet: false,
+  lamUser: 0,
+  lamSupervisor: false,
 };
 
 export interface NaiveAccess {
@@ -106,8 +111,26 @@ export function naiveTranslate(machine: NaiveMachine, gva: bigint, access: Naive
   }
 }
 
-function naiveLong(machine: NaiveMachine, gva: bigint, access: NaiveAccess, levels: number): NaiveOutcome {
+function naiveLong(
+  machine: NaiveMachine,
+  pointer: bigint,
+  access: NaiveAccess,
+  levels: number,
+): NaiveOutcome {
   const { controls } = machine;
+  let gva = pointer;
+  // 4.4 "Linear-Address Masking": of data only, and not of implicit accesses. Bits 62:48 or 62:57 are replaced by the one below.
+  if (access.kind !== 'execute' && access.implicit !== true) {
+    let metadata: number | undefined;
+    if (!bit(pointer, 63) && controls.lamUser !== 0) metadata = controls.lamUser;
+    if (bit(pointer, 63) && controls.lamSupervisor) metadata = levels === 4 ? 48 : 57;
+    if (metadata !== undefined) {
+      for (let position = metadata; position <= 62; position++) {
+        gva &= ~(1n << BigInt(position));
+        if (bit(pointer, metadata - 1)) gva |= 1n << BigInt(position);
+      }
+    }
+  }
   // 3.3.7.1 "Canonical Addressing"
   const top = levels === 4 ? 47 : 56;
   const above = field(gva, 63, top);

@@ -23,6 +23,8 @@ export type AllControls = Required<RiscvControls>;
 export const PLAIN: AllControls = {
   sum: false,
   sse: false,
+  userPmlen: 0,
+  supervisorPmlen: 0,
   mxr: false,
   svnapot: true,
   svpbmt: true,
@@ -47,8 +49,8 @@ export interface Pair {
 }
 
 export function pairOf(memory: GuestMemory, format: PagingFormat, root: bigint, controls: AllControls): Pair {
-  const { sum, sse, ...guest } = controls;
-  const own = isGuest(format) ? guest : { sum, sse, ...guest };
+  const { sum: _sum, sse: _sse, userPmlen: _user, supervisorPmlen: _supervisor, ...guest } = controls;
+  const own = isGuest(format) ? guest : controls;
   return {
     memory,
     format,

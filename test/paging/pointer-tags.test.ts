@@ -102,7 +102,8 @@ describe('linear-address masking', () => {
     assert.deepEqual(lam(0n, 1n << 28n), [0, true]);
     const pae = pagingModeFromRegisters({ ...registers, cr3: 3n << 61n, efer: 0n });
     assert.deepEqual([pae.format, pae.controls.lamUser], [X86_PAE, undefined]);
-    for (const lamUser of [1, 47, -48] as unknown as 48[]) {
+    for (const wrong of [1, 47, -48]) {
+      const lamUser = wrong as 48;
       const make = (): unknown =>
         new Translator({ memory: chain(X86_4LEVEL), format: X86_4LEVEL, root: 0, controls: { lamUser } });
       assert.throws(make, { code: 'invalid' });

@@ -37,7 +37,7 @@ export function executeChange(
     if (wanted === true) granted |= right;
     if (wanted === false) denied |= right;
   };
-  if (execute !== undefined && supervisorExecute === undefined && owned) {
+  if (supervisorExecute === undefined && owned) {
     set(EXECUTE, execute && user);
     set(SUPERVISOR_EXECUTE, execute && !user);
   } else {

@@ -56,7 +56,7 @@ export function groupSpan(
   return { first: Math.max(first, tableBase), last: Math.min(first + pages, tableEnd) - 1 };
 }
 
-/** The leaf that says of its own page what a grouped entry says, and nothing of its neighbours. */
+/** An entry that says of its own page what this one says, and nothing of its neighbours. */
 export function ungrouped({ level, base, verdict, lo, hi }: EntrySlot<unknown>): EntryHalves {
   const { contiguous, specialLeaf } = level.format;
   if (verdict === SPECIAL_LEAF && specialLeaf !== undefined) {
@@ -71,7 +71,8 @@ export function ungrouped({ level, base, verdict, lo, hi }: EntrySlot<unknown>):
       hi: (hi & ~(mask.hi | own.entryHi(-1))) | own.entryHi(pageHi),
     };
   }
-  return contiguous === undefined ? { lo, hi } : withBit({ lo, hi }, contiguous.bit, false);
+  if (verdict !== LEAF || contiguous === undefined) return { lo, hi };
+  return withBit({ lo, hi }, contiguous.bit, false);
 }
 
 /**

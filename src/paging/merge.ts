@@ -6,7 +6,7 @@ import type { EditStep } from './edit-step.ts';
 import { decodeLeaf, type LeafAttributes, leafAddress, residue } from './entry-codec.ts';
 import type { EntrySlot } from './entry-slot.ts';
 import type { Invalidation } from './invalidation.ts';
-import { isGrouped, ungrouped } from './leaf-group.ts';
+import { ungrouped } from './leaf-group.ts';
 import type { Level } from './level.ts';
 import { TableEditor } from './table-editor.ts';
 import type { TableOps } from './table-ops.ts';
@@ -119,7 +119,7 @@ class Merging<TableAddr> {
     let union: Union | undefined;
     for (const part of editor.slots(below, table, true, base, base, base + level.tableSpan - 1)) {
       if (part.verdict !== LEAF && part.verdict !== SPECIAL_LEAF) return undefined;
-      const { lo: partLo, hi: partHi } = isGrouped(part) ? ungrouped(part) : part;
+      const { lo: partLo, hi: partHi } = ungrouped(part);
       const own = decodeLeaf(below, partLo, partHi);
       // What the table's entry takes away from all of them, the large leaf takes away.
       const attributes = { ...own, rights: own.rights & inherited };

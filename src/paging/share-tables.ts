@@ -5,7 +5,7 @@ import { checkRange, type EditRange, type PageSpan } from './edit-range.ts';
 import { entryOf, halvesOf } from './entry-halves.ts';
 import type { EntrySlot } from './entry-slot.ts';
 import type { Invalidation } from './invalidation.ts';
-import { isGrouped, ungrouped } from './leaf-group.ts';
+import { ungrouped } from './leaf-group.ts';
 import type { Level } from './level.ts';
 import { PagingError } from './paging-error.ts';
 import { TableEditor } from './table-editor.ts';
@@ -174,7 +174,7 @@ class Sharing<TableAddr> {
       throw editor.entryError('restricted', 'the tables above do not allow the same', ours);
     if (theirs.verdict === TABLE) this.retain(source.target(theirs), ours);
     // A large page may be one of a group here, and its neighbours may not come along.
-    const { lo, hi } = isGrouped(theirs) ? ungrouped(theirs) : theirs;
+    const { lo, hi } = ungrouped(theirs);
     const isTable = theirs.verdict === TABLE;
     editor.write(ours, entryOf(lo, hi), { links: isTable });
     // Of what lies below a table some may be global.

@@ -159,6 +159,43 @@ describe('AArch64 contiguous groups', () => {
     }
   });
 
+  it('T7: marks of second stages count as well; what nobody used or wrote stays so', () => {
+    const format = aarch64Stage2Format({ granule: 4096, inputBits: 40 });
+    for (const written of [false, true]) {
+      const { tables, leaf, mark } = sceneOf(format);
+      const page = { format, gva: 0x2000n, length: 0x1000 };
+      map(tables, { ...page, gva: 0n, gpa: 0, length: 0x1_0000, accessed: false, maxPageSize: 4096 });
+      mark(0n, 16, CONTIGUOUS | DBM);
+      // S2AP[1] is set when the hardware writes through the page; AP[2] of stage 1 is cleared.
+      if (written) mark(0x7000n, 1, 0x80n);
+      protect(tables, { ...page, controls: { hd: true }, software: 1 });
+      for (let i = 0; i < 16; i++) {
+        const { entry } = leaf(BigInt(i * 4096));
+        assert.equal(entry & (0x80n | ACCESSED), written ? 0x80n : 0n, `page ${i}`);
+      }
+    }
+    const { tables, leaf, mark } = sceneOf(FOUR_K);
+    map(tables, { format: FOUR_K, gva: 0n, gpa: 0, length: 0x1_0000, maxPageSize: 4096 });
+    mark(0n, 16, CONTIGUOUS | DBM);
+    unmap(tables, { format: FOUR_K, gva: 0xf000n, length: 0x1000 });
+    assert.equal(leaf(0n).entry & (READ_ONLY | ACCESSED), READ_ONLY | ACCESSED, 'clean');
+  });
+
+  it('T7: a format without marks has groups too, and what is no leaf is of none', () => {
+    const { marks: _, ...format } = FOUR_K;
+    const { tables, leaf, mark } = sceneOf(format);
+    const page = { format, gva: 0x3000n, length: 0x1000 };
+    map(tables, { ...page, gva: 0n, gpa: 0, length: 0x1_0000, maxPageSize: 4096 });
+    mark(0n, 16, CONTIGUOUS);
+    const { at } = leaf(0x3000n);
+    unmap(tables, page);
+    assert.equal(leaf(0x4000n).entry & CONTIGUOUS, 0n);
+    // What is left in an entry that is not valid says nothing.
+    tables.writeEntry(at, CONTIGUOUS, 8);
+    assert.deepEqual(unmap(tables, page).steps, []);
+    assert.equal(tables.readEntry(at, 8), CONTIGUOUS);
+  });
+
   it('T7: without hardware that keeps dirty state, a read-only page of a group stays one', () => {
     const { tables, leaf, mark } = sceneOf(FOUR_K);
     const page = { format: FOUR_K, gva: 0x2000n, length: 0x1000 };
@@ -425,13 +462,13 @@ describe('break before make, as steps', () => {
 describe('RISC-V pages of 64 KiB', () => {
   const format = RISCV_SV39;
   const whole = { format, gva: 0x1_0000n, length: 0x1_0000 };
-  /** One page of 64 KiB at 0x8001_0000, between small ones. */
+  /** One page of 64 KiB at 0x12_8001_0000, between small ones. */
   function scene(): Scene {
     const made = sceneOf(format);
     map(made.tables, {
       ...whole,
       gva: 0n,
-      gpa: 0x8000_0000,
+      gpa: 0x12_8000_0000,
       length: 0x3_0000,
       write: true,
       accessed: false,
@@ -439,7 +476,7 @@ describe('RISC-V pages of 64 KiB', () => {
     });
     for (let i = 0; i < 16; i++) {
       const { at } = made.leaf(whole.gva + BigInt(i * 4096));
-      made.tables.writeEntry(at, NAPOT | (BigInt(0x8001_8000) >> 2n) | 7n, 8);
+      made.tables.writeEntry(at, NAPOT | (BigInt(0x12_8001_8000) >> 2n) | 7n, 8);
     }
     return made;
   }
@@ -454,21 +491,21 @@ describe('RISC-V pages of 64 KiB', () => {
 
   it('T7: is unmapped and protected whole, and stays one page', () => {
     const { tables, leaf } = scene();
-    assert.deepEqual(pageOf(tables, 0x1_3000n), [0x8001_3000, 0x1_0000, true]);
+    assert.deepEqual(pageOf(tables, 0x1_3000n), [0x12_8001_3000, 0x1_0000, true]);
     const { leaves, invalidations } = protect(tables, { ...whole, write: false });
     assert.equal(leaves, 16);
     assert.deepEqual(
       invalidations.map(({ gva, size, why }) => [gva, size, why]),
       [[0x1_0000n, 0x1_0000, 'changed']],
     );
-    assert.deepEqual(pageOf(tables, 0x1_3000n), [0x8001_3000, 0x1_0000, false]);
+    assert.deepEqual(pageOf(tables, 0x1_3000n), [0x12_8001_3000, 0x1_0000, false]);
     assert.equal(
       new Set(Array.from({ length: 16 }, (_, i) => leaf(whole.gva + BigInt(i * 4096)).entry)).size,
       1,
     );
     assert.equal(unmap(tables, whole).unmapped, 0x1_0000);
     assert.equal(new Translator({ tables, format }).translate(0x1_3000n).kind, 'page-fault');
-    assert.deepEqual(pageOf(tables, 0xf000n), [0x8000_f000, 0x1000, true]);
+    assert.deepEqual(pageOf(tables, 0xf000n), [0x12_8000_f000, 0x1000, true]);
   });
 
   it('T7: becomes sixteen pages where a part of it is changed, and marks hold for all of them', () => {
@@ -485,7 +522,7 @@ describe('RISC-V pages of 64 KiB', () => {
           assert.equal(new Translator({ tables, format }).translate(gva).kind, 'page-fault');
           continue;
         }
-        assert.deepEqual(pageOf(tables, gva), [0x8001_0000 + i * 4096, 0x1000, i !== 15]);
+        assert.deepEqual(pageOf(tables, gva), [0x12_8001_0000 + i * 4096, 0x1000, i !== 15]);
         assert.equal(leaf(gva).entry & 0xc0n, 0xc0n);
       }
       assert.deepEqual(
@@ -584,6 +621,10 @@ describe('groups that are mapped', () => {
           assert.deepEqual([found.gpa, found.pageSize], [0x8000_0000 + at, within ? 0x1_0000 : 0x1000]);
         }
         assert.equal(leaf(0x1_0000n).entry === leaf(0x1_f000n).entry, svnapot);
+        // Nothing beyond the last group.
+        const end = { ...request, gva: 0x40_0000n, gpa: 0x8_0000, length: 0x1_0000 };
+        map(tables, { ...end, contiguous: true });
+        assert.equal(translator.translate(0x41_0000n).kind, 'page-fault');
         // None where pages are to be smaller.
         const small = { ...request, gva: 0x10_0000n, gpa: 0x10_0000, contiguous: true, maxPageSize: 0x8000 };
         map(tables, small);
@@ -591,6 +632,23 @@ describe('groups that are mapped', () => {
         assert(found.kind === 'mapped' && found.pageSize === 0x1000);
       }
     }
+  });
+
+  it('T7: a page that is as large as a group needs no neighbours', () => {
+    const [, directory, last] = RISCV_SV39.levels;
+    assert(directory !== undefined && last !== undefined);
+    const format: PagingFormat = {
+      ...RISCV_SV39,
+      addressBits: 32,
+      upperBits: 'zeros',
+      levels: [
+        { ...directory, level: 1, indexBit: 24, indexBits: 8 },
+        { ...last, level: 0, indexBit: 16, indexBits: 8 },
+      ],
+    };
+    const { tables, leaf } = sceneOf(format);
+    map(tables, { format, gva: 0n, gpa: 0, length: 0x4_0000, contiguous: true });
+    assert.equal(leaf(0x1_0000n).entry & NAPOT, 0n);
   });
 
   it('T7: a group is no matter to formats without any', () => {

@@ -92,6 +92,9 @@ const OF_BUILDER = [
   'riscv',
   'table-references',
   'all-or-nothing',
+  'leaf-groups',
+  'new-leaves',
+  'execute-rights',
 ];
 
 /** What judges walks. */
@@ -116,7 +119,7 @@ const RANDOM =
   /any sequence of edits|whatever was done|compare with a map model|encoding and decoding agree over all/;
 
 /**
- * The first three are the builder, the others the walker.
+ * The first five are the builder, the others the walker.
  *
  * @type {readonly Omit<Group, 'room'>[]}
  */
@@ -135,6 +138,21 @@ const OF_PAGING = [
       'editor-details',
       'edit-details',
       'map',
+    ],
+  },
+  {
+    name: 'leaves',
+    modules: ['leaf-encoder', 'leaf-group', 'execute-rights', 'invalidations'],
+    tests: [
+      'leaf-groups',
+      'new-leaves',
+      'execute-rights',
+      'editor-details',
+      'edit-details',
+      'map',
+      'map-runs',
+      'share-tables',
+      'riscv',
     ],
   },
   { name: 'edits', modules: ['map', 'unmap', 'protect', 'merge'], tests: OF_BUILDER },

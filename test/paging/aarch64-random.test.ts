@@ -60,7 +60,7 @@ function count(outcomes: Map<string, number>, result: AArch64Result): void {
 function assertAllMet(outcomes: ReadonlyMap<string, number>): void {
   for (const outcome of ['mapped', 'unreadable', 'fault without an entry', ...FAULTS])
     assert((outcomes.get(outcome) ?? 0) > 0, `${outcome} of ${JSON.stringify([...outcomes])}`);
-  assert((outcomes.get('mapped') ?? 0) > 100, JSON.stringify([...outcomes]));
+  assert((outcomes.get('mapped') ?? 0) > 50, JSON.stringify([...outcomes]));
 }
 
 const OUTPUT = fc.constantFrom(0, 1, 2, 3, 4, 5, 5, 5, 5, 6, 6, 6, 6, 6, 7);

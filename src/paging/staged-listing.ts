@@ -195,19 +195,17 @@ function allows({ compiled }: WalkSource, rights: Rights, access: AccessFacts): 
 }
 
 /** What both stages allow together: the first one's rights, as far as the second has nothing against it. */
-function rightsThrough({ first, second, how }: StagedSource, guest: Rights, host: Rights): Rights {
+function rightsThrough({ second, how }: StagedSource, guest: Rights, host: Rights): Rights {
   const may = (kind: AccessFacts['kind'], user: boolean): boolean => {
     const access = { kind, user, implicit: false, ac: false, shadowStack: false };
     return allows(second, host, { ...access, user: how.userOf(access, guest.user) });
   };
   const { user } = guest;
-  // In formats with one bit for both modes it is execution by the mode that the page is for.
-  const apart = first.compiled.tellsUserExecute;
   return rightsOf(
     (guest.read && may('read', user) ? READ : 0) |
       (guest.write && may('write', user) ? WRITE : 0) |
-      (guest.execute && may('execute', apart || user) ? EXECUTE : 0) |
-      (guest.supervisorExecute && may('execute', !apart && user) ? SUPERVISOR_EXECUTE : 0) |
+      (guest.execute && may('execute', true) ? EXECUTE : 0) |
+      (guest.supervisorExecute && may('execute', false) ? SUPERVISOR_EXECUTE : 0) |
       (user ? USER : 0),
   );
 }

@@ -81,6 +81,8 @@ const EPT_ENTRIES: ReadonlyMap<number, bigint> = new Map([
   [0x3010, 0x20_0087n],
   [0x3018, 0x10_0007n],
   [0x3020, 0x20_0082n],
+  [0x3028, 0x4007n], // the last table again, twice
+  [0x3030, 0x4007n],
   [0x2008, 0x8000_0087n],
 ]);
 
@@ -155,6 +157,19 @@ describe('addresses looked up in a second stage', () => {
     assert.equal(charged(), 0);
     assert.deepEqual(brief(ranges.find(GIB - 8, GIB)), [GIB - 8, GIB, 'not-present']);
     assert.deepEqual(brief(ranges.find(2 * GIB, 2 * GIB + 8)), [2 * GIB, 2 * GIB + 8, 'not-present']);
+  });
+
+  it('T6: in a table that is used twice, both times', () => {
+    const { ranges } = scene(EPT_ENTRIES);
+    const [first, second] = [5 * MEGABYTES_2, 6 * MEGABYTES_2];
+    const end = second + 0x5000;
+    assert.deepEqual(brief(ranges.find(first + 0x9000, end)), [first + 0x9000, first + 0xa000, 0x7_0000]);
+    assert.deepEqual(brief(ranges.find(first + 0xa000, end)), [
+      first + 0xa000,
+      second + 0x4000,
+      'not-present',
+    ]);
+    assert.deepEqual(brief(ranges.find(second + 0x4000, end)), [second + 0x4000, end, 0x5_4000]);
   });
 
   it('T6: a page that reaches beyond physical memory is one only as far as that goes', () => {

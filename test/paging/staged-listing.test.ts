@@ -22,6 +22,8 @@ import {
   mappings,
   NPT_4LEVEL,
   ReverseMap,
+  RISCV_SV39,
+  RISCV_SV39X4,
   reverseLookup,
   type StagedMappingRecord,
   type TableReadOps,
@@ -31,6 +33,7 @@ import {
   X86_4LEVEL,
   X86_32,
 } from '../../src/paging/index.ts';
+import { StagedListing } from '../../src/paging/staged-listing.ts';
 
 const PAGE = 0x1000;
 /** Pages of the guest. */
@@ -290,6 +293,7 @@ describe('listing through two stages', () => {
       const [record, ...others] = list(both);
       assert(record?.kind === 'table-unreadable' && others.length === 0);
       assert.deepEqual([record.address, record.size, record.secondStage], [0x3000, 0x20_0000, why]);
+      assert.equal('secondStage' in record, why !== undefined);
     }
     const { memory, both } = machineOf({
       ...straight,
@@ -505,7 +509,10 @@ describe('listing through two stages', () => {
         return entryOf(addr);
       },
       toPhys: (addr) => addr,
-      fromPhys: (gpa) => gpa,
+      fromPhys: (gpa) => {
+        assert.equal(gpa % PAGE, 0, 'tables alone are asked for');
+        return gpa;
+      },
       rootTable: () => tables.rootTable(),
     });
     const second = new Translator({
@@ -556,6 +563,69 @@ describe('listing through two stages', () => {
       const [before, whole] = [records.at(-2), all[records.length - 2]];
       assert.deepEqual([before?.kind, before?.gva], [whole?.kind, whole?.gva]);
     }
+  });
+
+  it('T6: tables are copied at once where they can be, and none is asked for that the second stage refuses', () => {
+    const { memory, both } = machineOf(straight);
+    const asked = { loads: 0, snapshots: 0, covers: 0 };
+    const { entries } = both.source;
+    const noted: typeof entries = {
+      root: entries.root,
+      window: entries.window,
+      blocked: false,
+      begin: () => entries.begin(),
+      load(lo, hi, offset) {
+        asked.loads++;
+        return entries.load(lo, hi, offset);
+      },
+      snapshot(lo, hi, words) {
+        asked.snapshots++;
+        return entries.snapshot(lo, hi, words);
+      },
+      covers(lo, hi, length) {
+        asked.covers++;
+        return entries.covers(lo, hi, length);
+      },
+      replace: () => undefined,
+    };
+    const pages = {
+      first: 0,
+      last: 2 ** 36 - 1,
+      coalesce: true,
+      budget: 2 ** 20,
+      expandAliases: false,
+      details: false,
+    };
+    const records = [...new StagedListing({ ...both.source, entries: noted }, pages)];
+    assert.equal(records.length, 1);
+    assert.deepEqual(asked, { loads: 0, snapshots: 4, covers: 0 });
+    memory.writeU64(TABLES + 3 * PAGE + 3 * 8, 0n);
+    const [hole] = [...new StagedListing({ ...both.source, entries: noted }, pages)];
+    assert.equal(hole?.kind, 'table-unreadable');
+    assert.deepEqual(asked, { loads: 0, snapshots: 7, covers: 0 });
+  });
+
+  it('T3 T6: MXR of a hypervisor opens pages that can only be executed to loads, and not to walks', () => {
+    // Sv39 over Sv39x4: the guest's pages 0, 1, 2 are tables, its virtual page 0 is its page 4.
+    const memory = GuestMemory.allocate(SIZE);
+    const leaf = (page: number, flags: bigint): void =>
+      memory.writeU64(0x1_5000 + page * 8, (BigInt(page) << 10n) | flags);
+    memory.writeU64(0x1_0000, (0x14n << 10n) | 1n);
+    memory.writeU64(0x1_4000, (0x15n << 10n) | 1n);
+    for (let page = 0; page < 8; page++) leaf(page, 0xdfn);
+    leaf(4, 0xd9n);
+    memory.writeU64(0x0, (1n << 10n) | 1n);
+    memory.writeU64(0x1000, (2n << 10n) | 1n);
+    memory.writeU64(0x2000, (4n << 10n) | 0xcfn);
+    const rights = (mxr: boolean): unknown => {
+      const second = new Translator({ memory, format: RISCV_SV39X4, root: 0x1_0000, controls: { mxr } });
+      const [record] = list(new TwoStageTranslator({ memory, format: RISCV_SV39, root: 0, second }));
+      return record?.kind === 'mapped' ? formatRights(record.rights) : record;
+    };
+    assert.deepEqual([rights(false), rights(true)], ['--xs', 'r-xs']);
+    leaf(2, 0xd9n);
+    const [record] = [rights(true)] as [StagedMappingRecord];
+    assert(record.kind === 'table-unreadable' && record.secondStage === 'rights');
   });
 
   it('T6 T10: what has no tables to list is refused with the names of those that have', () => {

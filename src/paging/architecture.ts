@@ -41,6 +41,8 @@ export interface FaultFacts extends AccessFacts {
   readonly shadowStackLeaf: boolean;
   /** Whether the format has a bit for each of user-mode and supervisor-mode execution. */
   readonly tellsUserExecute: boolean;
+  /** For a first stage: whether there is a second one below it. */
+  readonly staged: boolean;
   /** For a second stage: what the first one wanted; `undefined` where there is no first stage. */
   readonly during: 'table-walk' | 'final-access' | undefined;
   /** For a second stage: the access that began it all. */

@@ -17,6 +17,10 @@ export interface EntryReader {
    * table, so that the table itself begins at `hi:lo - offset`.
    */
   load(lo: number, hi: number, offset: number): boolean;
+  /** Entries are at addresses that a second stage translates. */
+  readonly staged?: boolean;
+  /** `replace` cannot be asked at all. */
+  readonly readOnly?: boolean;
   /** Pages whose entries of 8 bytes may be read without {@link load}. */
   readonly window: PageWindow;
   /** Whether the last `load` failed because a second stage refused the address, and not because nothing is there. */
@@ -70,11 +74,13 @@ export class OpsEntryReader<TableAddr> implements EntryReader {
   readonly root: Int32Array = new Int32Array(2);
   readonly window: PageWindow = NO_WINDOW;
   readonly blocked: boolean = false;
+  readonly readOnly: boolean;
   private readonly tables: TableReadOps<TableAddr>;
   private readonly size: 4 | 8;
 
   constructor(tables: TableReadOps<TableAddr>, size: 4 | 8) {
     this.tables = tables;
+    this.readOnly = tables.compareExchangeEntry === undefined;
     this.size = size;
   }
 

@@ -12,6 +12,8 @@ import type { WalkFault } from './walk-fault.ts';
 /** Causes of a stop besides the verdicts of verdict.ts. */
 export const NOT_CANONICAL = -1;
 export const UNREADABLE = -2;
+/** The root register holds an address beyond physical memory. */
+export const NO_ROOT = -3;
 
 /** On whose behalf a second stage is asked; its fault codes tell. */
 export interface Asked {
@@ -51,6 +53,7 @@ export class FaultTeller {
       keyForbids: false,
       shadowStackLeaf: false,
       tellsUserExecute: compiled.tellsUserExecute,
+      staged: reader.staged === true,
       during: undefined,
       original: undefined,
     };
@@ -95,7 +98,7 @@ export class FaultTeller {
         return -1;
       }
       fault.kind = 'page-fault';
-      reason = reasonOf(cause);
+      reason = cause === NO_ROOT ? 'address-size' : reasonOf(cause);
       if (cause === RIGHTS || cause === PROTECTION_KEY || cause === SHADOW_STACK) {
         const [leafLo = 0, leafHi = 0] = entryHalves;
         fault.rights = compiled.complete(rights);

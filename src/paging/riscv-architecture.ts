@@ -71,10 +71,14 @@ export const RISCV: Architecture<Required<RiscvControls>> = {
     if (isShadowStack) return undefined;
     return rights.read && !rights.write && !rights.execute ? 'rights' : 'shadow-stack';
   },
-  faultCode: (fault) =>
-    (fault.reason === 'address-size' || fault.reason === 'shadow-stack' ? ACCESS_FAULT : PAGE_FAULT)[
-      causeOf(fault)
-    ],
+  /** An address that is too wide never gets as far as physical memory under a G-stage, which refuses it. */
+  faultCode(fault) {
+    const { reason, staged } = fault;
+    const tooWide = staged ? GUEST_PAGE_FAULT : ACCESS_FAULT;
+    const causes =
+      reason === 'address-size' ? tooWide : reason === 'shadow-stack' ? ACCESS_FAULT : PAGE_FAULT;
+    return causes[causeOf(fault)];
+  },
   global: () => true,
 };
 

@@ -23,8 +23,8 @@ export interface RiscvControls {
   /** Svrsw60t59b: bits 60:59 are software's. Default false: they are reserved. */
   readonly svrsw60t59b?: boolean;
   /**
-   * Width of a physical address, 32 to 53: an access above is an access fault. Default 53, the widest that is exact here. For a
-   * guest's own tables that holds too, where hardware would have the G-stage refuse the address.
+   * Width of a physical address, 32 to 53: an access above is an access fault, be it for a root that satp has there. Default 53,
+   * the widest that is exact here. Over a G-stage it is a guest page fault: that stage's to refuse.
    */
   readonly physicalBits?: number;
   /**

@@ -11,6 +11,8 @@ export class StagedEntryReader implements EntryReader {
   readonly root: Int32Array = new Int32Array(2);
   readonly window: PageWindow = NO_WINDOW;
   blocked = false;
+  readonly staged: boolean = true;
+  readonly readOnly: boolean;
   /** Entries of both stages that were read since {@link ask}. */
   reads = 0;
   /** Where the story of a walk is wanted: what the second stage said to the address that it refused. */
@@ -33,6 +35,7 @@ export class StagedEntryReader implements EntryReader {
   constructor(entries: EntryReader, root: Int32Array, second: Translator, how: SecondStageAccess) {
     this.root.set(root.subarray(0, 2));
     this.entries = entries;
+    this.readOnly = entries.readOnly === true;
     this.second = second;
     this.how = how;
     this.tableRead = accessCode(how.tableRead);

@@ -1,11 +1,11 @@
 import type { GuestMemory } from '../core/index.ts';
 import { halvesOfAddress, splitAddress } from './address-halves.ts';
-import { physical } from './bits.ts';
 import type { CompiledFormat } from './compiled-format.ts';
 import type { PagingControls } from './controls.ts';
 import { type EntryReader, OpsEntryReader } from './entry-reader.ts';
 import type { PagingFormat } from './format.ts';
 import { GuestTables } from './guest-tables.ts';
+import { MemoryEntryReader } from './memory-entry-reader.ts';
 import type { TableReadOps } from './table-ops.ts';
 
 /** Tables in guest memory: `root` is the root register (CR3) as the processor holds it, flags and PCID included. */
@@ -49,6 +49,7 @@ export function readerFor<TableAddr>(init: TranslatorInit<TableAddr>, compiled: 
   // SDM 3A, 2.5: CR3 holds flags or the PCID below the address, and LAM bits above it.
   splitAddress(BigInt(init.root));
   const [lo = 0, hi = 0] = halvesOfAddress;
-  const root = physical(lo & compiled.rootLo, hi & compiled.rootHi);
-  return new GuestTables(init.memory, { root }).entryReader(entrySize);
+  // RISC-V's satp can hold an address beyond all memory: what becomes of that is the walk's to say.
+  const root = Int32Array.of(lo & compiled.rootLo, hi & compiled.rootHi);
+  return new MemoryEntryReader(init.memory, root, entrySize);
 }

@@ -8,7 +8,7 @@ import { fromHalves } from './bits.ts';
 import { compileFormat } from './compile-format.ts';
 import type { CompiledFormat } from './compiled-format.ts';
 import { type EntryReader, entryHalves } from './entry-reader.ts';
-import { type Asked, FaultTeller, NOT_CANONICAL, UNREADABLE } from './fault-teller.ts';
+import { type Asked, FaultTeller, NO_ROOT, NOT_CANONICAL, UNREADABLE } from './fault-teller.ts';
 import type { PagingFormat } from './format.ts';
 import { type Level, LOWER, UPPER, UPPER_WORD } from './level.ts';
 import type { WalkSource } from './mapping-cursor.ts';
@@ -100,7 +100,7 @@ export class Translator<TableAddr = number> implements AddressTranslator {
   private readonly trace: WalkTrace;
   private readonly teller: FaultTeller;
 
-  /** @throws PagingError `invalid` where a control or the root is out of range */
+  /** @throws PagingError `invalid` where a control is out of range, or entries are to be marked in tables that cannot be */
   constructor(init: TranslatorInit<TableAddr>) {
     const compiled = compileFormat(init.format, init.controls);
     const { marks } = init.format;
@@ -122,6 +122,8 @@ export class Translator<TableAddr = number> implements AddressTranslator {
     this.teller = new FaultTeller(this.fault, compiled, this.reader, this.asked);
     const marker = marks === undefined ? undefined : new Marker(this.trace, this.reader, marks);
     this.marker = marking === 'update' ? marker : undefined;
+    if (this.marker !== undefined && this.reader.readOnly === true)
+      throw new PagingError('invalid', 'Cannot mark entries: these tables have no compareExchangeEntry');
     const markTest = marking === 'fault' && marks?.afterRights === true ? marker : undefined;
     this.judge = new AccessJudge(compiled, markTest);
     this.quick = compiled.keys === undefined && markTest === undefined ? 1 : 0;
@@ -176,6 +178,8 @@ export class Translator<TableAddr = number> implements AddressTranslator {
     let level = this.top;
     let tableLo = (reader.root[0] as number) & compiled.rootLo;
     let tableHi = (reader.root[1] as number) & compiled.rootHi;
+    if ((tableHi & compiled.lateWidthHi) !== 0)
+      return this.stop(NO_ROOT, level, tableLo | level.offsetOf(lo, hi), tableHi, lo, hi, access, 0);
     let andLo = -1;
     let orHi = 0;
     let entryLo = 0;
@@ -359,7 +363,7 @@ export class Translator<TableAddr = number> implements AddressTranslator {
     access: number,
     rights: number,
   ): -1 {
-    this.trace.reads = cause === NOT_CANONICAL ? 0 : (level.slot >> 1) + 1;
+    this.trace.reads = cause === NOT_CANONICAL || cause === NO_ROOT ? 0 : (level.slot >> 1) + 1;
     return this.teller.tell(cause, level, entryLo, entryHi, lo, hi, access, rights);
   }
 }

@@ -32,7 +32,7 @@ export function reportWalk(
   switch (fault.kind) {
     case 'page-fault': {
       const rights = fault.rights < 0 ? undefined : rightsOf(fault.rights);
-      const levels = stepsOfWalk(trace, gva, level, true);
+      const levels = trace.reads === 0 ? [] : stepsOfWalk(trace, gva, level, true);
       return { kind: 'page-fault', gva, errorCode, reason, level, entryAddress, rights, levels };
     }
     case 'second-stage':

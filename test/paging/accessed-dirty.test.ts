@@ -145,7 +145,8 @@ describe('accessed and dirty marks', () => {
     assert.throws(() => marking.resolve(0x123, 0, ACCESS.read), {
       name: 'PagingError',
       code: 'contended',
-      message: /in each of 1000 attempts/,
+      message: /entries for 0x123: somebody else changed one in each of 1000 attempts/,
+      gva: 0x123n,
     });
     assert.equal(flips, 1000);
   });
@@ -165,7 +166,7 @@ describe('accessed and dirty marks', () => {
       fromPhys: (gpa) => gpa,
       rootTable: () => 0x8_0000,
     };
-    assert.throws(() => new Translator({ tables, format: X86_4LEVEL, controls }).translate(0x1000n), {
+    assert.throws(() => new Translator({ tables, format: X86_4LEVEL, controls }), {
       code: 'invalid',
       message: /compareExchangeEntry/,
     });

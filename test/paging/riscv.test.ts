@@ -3,6 +3,7 @@ import { describe, it } from 'node:test';
 import { GuestMemory } from '../../src/core/index.ts';
 import {
   ACCESS,
+  accessCode,
   BufferTables,
   createRoot,
   isPagingError,
@@ -23,6 +24,7 @@ import {
   riscvGuestModeFromRegisters,
   riscvModeFromRegisters,
   Translator,
+  TwoStageTranslator,
 } from '../../src/paging/index.ts';
 
 // Worked out by hand from the pictures of the privileged specification 1.13.
@@ -456,5 +458,43 @@ describe('RISC-V registers', () => {
     for (const physicalBits of [32, 53]) make(RISCV_SV39, { physicalBits })();
     // G-stage knows no SUM.
     assert.throws(make(RISCV_SV39X4, { sum: true }), invalid);
+  });
+});
+
+describe('RISC-V addresses beyond physical memory', () => {
+  const codes = (translator: Translator | TwoStageTranslator, gva: bigint): unknown[] =>
+    (['read', 'write', 'execute'] as const).map((kind) => {
+      const found = translator.translate(gva, { kind });
+      assert.equal(translator.resolveGva(gva, accessCode({ kind })), -1);
+      assert(found.kind === 'page-fault' && found.reason === 'address-size');
+      assert.equal(translator.fault.errorCode, found.errorCode);
+      return found.errorCode;
+    });
+
+  it('T2: a root that satp has there is an access fault at the first entry, which nobody reads', () => {
+    const memory = GuestMemory.allocate(0x1000);
+    const { root } = riscvModeFromRegisters({ satp: 0x8fff_ffff_ffff_ffffn });
+    const translator = new Translator({ memory, format: RISCV_SV39, root });
+    assert.deepEqual(codes(translator, 0x4000_0000n), [5, 7, 1]);
+    const found = translator.translate(0x4000_0000n);
+    assert(found.kind === 'page-fault');
+    assert.deepEqual([found.level, found.entryAddress, found.levels], [2, 0xff_ffff_ffff_f008, []]);
+    assert.equal(translator.reads, 0);
+    const narrow = { memory, format: RISCV_SV39, root: 2n ** 40n };
+    assert.equal(new Translator(narrow).translate(0n).kind, 'table-unreadable');
+    assert.deepEqual(codes(new Translator({ ...narrow, controls: { physicalBits: 40 } }), 0n), [5, 7, 1]);
+  });
+
+  it('T2 T5: of a guest, its tables’ or its pages’, they are guest page faults', () => {
+    const memory = GuestMemory.allocate(0x1_0000);
+    memory.writeU64(0x4000, 0xdfn); // G-stage: the first GiB as it is
+    memory.writeU64(0x1000, ((1n << 53n) >> 2n) | 1n); // VS-stage: a table out of reach
+    memory.writeU64(0x1008, ((1n << 53n) >> 2n) | 0xcfn); // and a page
+    const second = new Translator({ memory, format: RISCV_SV39X4, root: 0x4000 });
+    const both = new TwoStageTranslator({ memory, format: RISCV_SV39, root: 0x1000, second });
+    assert.deepEqual(codes(both, 0n), [21, 23, 20]);
+    assert.deepEqual(codes(both, 0x4000_0000n), [21, 23, 20]);
+    const alone = new Translator({ memory, format: RISCV_SV39, root: 0x1000 });
+    assert.deepEqual(codes(alone, 0n), [5, 7, 1]);
   });
 });

@@ -122,8 +122,9 @@ function x86Space(image: MemoryImage, known: KnownRegisters, named: PagingFormat
   const chosen = format ?? X86_4LEVEL;
   // Tables of another family under a root that was typed: what the registers of x86 say does not concern them.
   const { name } = chosen.architecture;
+  // A CR3 that is in use was good to whoever loaded it: QEMU (TCG) marks PAE's PDPTEs, which a processor would refuse.
   const controls: PagingControls =
-    name === 'x86' ? (mode?.controls ?? {}) : name === 'riscv' ? { sum: true } : {};
+    name === 'x86' ? { ...mode?.controls, pdpteAccessed: true } : name === 'riscv' ? { sum: true } : {};
   const translator = new Translator({ memory: image.memory, format: chosen, root, controls });
   const assumed = 'assumed, as nothing says otherwise (--paging MODE does)';
   const reason = named === undefined ? (mode?.reason ?? assumed) : 'from --paging';

@@ -6,9 +6,15 @@ import { X86_4LEVEL, X86_5LEVEL } from './x86-formats.ts';
 // AMD's nested paging (APM 2, 15.25 "Nested Paging"): the host's own long-mode tables, as the second stage under a guest's.
 
 /** Controls of a processor as far as its nested tables depend on them. */
-export type NptControls = Omit<X86ControlsInForce, 'cet' | 'lamUser' | 'lamSupervisor'>;
+export type NptControls = Omit<X86ControlsInForce, 'cet' | 'lamUser' | 'lamSupervisor' | 'pdpteAccessed'>;
 
-const { cet: _cet, lamUser: _lamUser, lamSupervisor: _lamSupervisor, ...CONTROLS } = X86.controls;
+const {
+  cet: _cet,
+  lamUser: _lamUser,
+  lamSupervisor: _lamSupervisor,
+  pdpteAccessed: _pdpteAccessed,
+  ...CONTROLS
+} = X86.controls;
 
 /** As x86, but that all accesses are user mode's, whoever makes them, and that there is more to tell in the error code. */
 export const NPT: Architecture<NptControls> = {

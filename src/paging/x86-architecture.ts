@@ -29,6 +29,7 @@ export const X86: Architecture<X86ControlsInForce> = {
     cet: false,
     lamUser: 0,
     lamSupervisor: false,
+    pdpteAccessed: false,
     amd: false,
     accessedDirty: 'off',
   },

@@ -36,6 +36,11 @@ export interface X86Controls {
   readonly lamUser?: 0 | 48 | 57;
   /** CR4.LAM_SUP: likewise where bit 63 is set, down to the width of an address. Default false. */
   readonly lamSupervisor?: boolean;
+  /**
+   * PAE's PDPTE may have bit 5 set: QEMU's emulation (TCG) reads it on every walk and marks it there as accessed, where a processor
+   * keeps it in a register and has the bit reserved. Default false.
+   */
+  readonly pdpteAccessed?: boolean;
   /** One of AMD's processors: bit 8 of PML4E and PML5E is reserved (APM 2, 5.3.3), which Intel's ignore. Default false. */
   readonly amd?: boolean;
   /** Marking of entries as accessed and dirty: `off` (default) or `update`; x86 processors have no fault for it. */

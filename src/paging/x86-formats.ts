@@ -166,9 +166,14 @@ export const X86_PAE: PagingFormat = {
       table: 'always',
       tableRights: false,
       loadedWithRoot: true,
-      // SDM table 4-8 reserves bit 5 as well: a processor refuses it when CR3 is written, so that none can be met behind a CR3
-      // that was loaded. But QEMU (TCG) reads these entries on every walk and marks them there as accessed.
-      rules: [NOT_PRESENT, TOO_WIDE, reserved(union(bits(2, 1), bits(8, 6), bits(63, 52)))],
+      // SDM table 4-8. A processor refuses what is reserved when CR3 is written, by #GP: here, where tables are read as they are,
+      // it is a page fault.
+      rules: [
+        NOT_PRESENT,
+        TOO_WIDE,
+        reserved(union(bits(2, 1), bits(8, 6), bits(63, 52))),
+        { ...reserved(bits(5)), unless: 'pdpteAccessed' },
+      ],
       newTable: bits(PRESENT),
     },
     { ...PDE, rules: PAE_RULES },

@@ -16,7 +16,7 @@ const PROCESSORS: readonly {
     name: '36 bits, no NX, no large pages beyond 2 MiB',
     controls: { maxPhyAddr: 36, nxe: false, gigabytePages: false, pse: false, pge: false },
   },
-  { name: '40 bits, WP off', controls: { maxPhyAddr: 40, wp: false } },
+  { name: '40 bits, WP off, QEMU’s marks', controls: { maxPhyAddr: 40, wp: false, pdpteAccessed: true } },
   { name: '39 bits, SMEP and SMAP', controls: { maxPhyAddr: 39, smep: true, smap: true } },
   {
     name: '46 bits, protection keys',
@@ -80,7 +80,8 @@ describe('the reserved-bit rules, one by one', () => {
       ['x86-4level', 3, 3, {}, [13, 20, 29]],
       ['x86-4level', 2, 2, {}, [13, 20]],
       ['x86-4level', 1, 1, { maxPhyAddr: 36, nxe: false }, [36, 51, 63]],
-      ['x86-pae', 1, 3, { maxPhyAddr: 40 }, [1, 2, 6, 7, 8, 40, 52, 62, 63]],
+      ['x86-pae', 1, 3, { maxPhyAddr: 40 }, [1, 2, 5, 6, 7, 8, 40, 52, 62, 63]],
+      ['x86-pae', 1, 3, { pdpteAccessed: true }, [1, 2, 6, 7, 8, 52, 62, 63]],
       ['x86-pae', 1, 2, { maxPhyAddr: 40, nxe: false }, [40, 52, 62, 63]],
       ['x86-pae', 2, 2, {}, [13, 20, 52, 62]],
       ['x86-pae', 1, 1, {}, [52, 59, 62]],

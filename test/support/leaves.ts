@@ -25,7 +25,8 @@ export function translatorOf(image: MemoryImage): Translator {
     memory: image.memory,
     format: mode.format,
     root: mode.root,
-    controls: mode.controls,
+    // QEMU (TCG) marks PAE's PDPTEs.
+    controls: { ...mode.controls, pdpteAccessed: true },
   });
 }
 

@@ -18,6 +18,8 @@ export interface NaiveControls {
   /** CR3.LAM_U48 or LAM_U57. */
   readonly lamUser: 0 | 48 | 57;
   readonly lamSupervisor: boolean;
+  /** The PDPTEs were marked by QEMU. */
+  readonly pdpteAccessed: boolean;
 }
 
 export const DEFAULT_CONTROLS: NaiveControls = {
@@ -36,6 +38,7 @@ export const DEFAULT_CONTROLS: NaiveControls = {
   cet: false,
   lamUser: 0,
   lamSupervisor: false,
+  pdpteAccessed: false,
 };
 
 export interface NaiveAccess {
@@ -208,8 +211,9 @@ function naivePae(machine: NaiveMachine, gva: bigint, access: NaiveAccess): Naiv
   });
   if (!bit(pdpte, 0)) return stop(3, pdpteAddress, false);
   // Table 5-8
-  // Bit 5 is reserved, but QEMU marks the entry there as accessed.
-  let reserved = field(pdpte, 2, 1) !== 0n || field(pdpte, 8, 6) !== 0n;
+  let reserved = field(pdpte, 2, 1) !== 0n || field(pdpte, 8, 5) !== 0n;
+  // QEMU marks the entry in bit 5 as accessed.
+  if (controls.pdpteAccessed) reserved = field(pdpte, 2, 1) !== 0n || field(pdpte, 8, 6) !== 0n;
   for (let position = controls.maxPhyAddr; position <= 63; position++)
     if (bit(pdpte, position)) reserved = true;
   if (reserved) return stop(3, pdpteAddress, true);

@@ -10,6 +10,7 @@ import {
   type FrameSource,
   GuestTables,
   map,
+  merge,
   prepareTables,
   RISCV_SV39,
   RISCV_SV39X4,
@@ -332,6 +333,23 @@ describe('references, in detail', () => {
     assert.deepEqual([unmap(first, range).freed, first.tableReferences(leaves)], [0, 1]);
     map(first, { ...range, gpa: 0x5000, length: 0x1000 });
     assert.equal(new Translator({ tables: first, format }).resolveGva(BigInt(LARGE + 0x1000), 0), 0x5000);
+  });
+
+  it('T7: merge leaves alone what other entries lead to, and changes what is below that where it is meant', () => {
+    const format = X86_4LEVEL;
+    const range = { format, gva: 0n, length: LARGE };
+    for (const depth of [1, 3]) {
+      const { first } = setUp(format);
+      map(first, { ...range, gpa: 0, maxPageSize: 4096 });
+      first.retainTable(tableAt(first, 0n, depth));
+      assert.equal(merge(first, range).merged, 0);
+      const { merged, freed, invalidations } = merge(first, { ...range, changeShared: true });
+      assert.deepEqual([merged, freed], depth === 1 ? [1, 1] : [0, 0]);
+      assert.deepEqual(
+        invalidations.map(({ shared }) => shared),
+        depth === 1 ? [true] : [],
+      );
+    }
   });
 
   it('T7: an empty table that nobody counts stays where it is', () => {

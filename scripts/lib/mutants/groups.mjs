@@ -92,6 +92,8 @@ const OF_BUILDER = [
   'riscv',
   'table-references',
   'all-or-nothing',
+  'share-tables',
+  'share-details',
   'leaf-groups',
   'new-leaves',
   'execute-rights',

@@ -1,7 +1,6 @@
 import type { GuestMemory } from '../core/index.ts';
 import {
-  EPT_4LEVEL,
-  EPT_5LEVEL,
+  eptModeFromPointer,
   type PagingControls,
   type PagingFormat,
   riscvGuestModeFromRegisters,
@@ -48,22 +47,10 @@ export function eptSpace(
   named: PagingFormat | undefined,
 ): AddressSpace {
   const eptp = known.wanted('eptp');
-  const levels = Number((eptp >> 3n) & 7n) + 1;
-  const format = named ?? (levels === 5 ? EPT_5LEVEL : levels === 4 ? EPT_4LEVEL : undefined);
-  if (format === undefined)
-    throw new CliError(
-      'usage',
-      `Cannot use eptp ${hex(eptp)}: it says ${levels} levels, and there are four or five`,
-    );
-  const reason = named === undefined ? `EPTP bits 5:3 say ${levels} levels` : 'from --paging';
-  return spaceOf(
-    memory,
-    known,
-    'eptp',
-    eptp,
-    { name: format.name, format, root: eptp, controls: {}, reason },
-    named,
-  );
+  const mode = eptModeFromPointer(eptp);
+  if (mode.format === undefined && named === undefined)
+    throw new CliError('usage', `Cannot use eptp ${hex(eptp)}: ${mode.reason}, and there are four or five`);
+  return spaceOf(memory, known, 'eptp', eptp, mode, named);
 }
 
 /** Of 32 bits where Sv32 is asked for, or where only the 32-bit form has a mode in it. */

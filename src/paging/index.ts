@@ -32,6 +32,13 @@ export type { PagingControls } from './controls.ts';
 export type { EditRange } from './edit-range.ts';
 export type { EditStep } from './edit-step.ts';
 export { EPT_4LEVEL, EPT_5LEVEL, type EptControls, eptFormat } from './ept-formats.ts';
+export {
+  type EptMode,
+  eptModeFromPointer,
+  type NptMode,
+  type NptRegisters,
+  nptModeFromRegisters,
+} from './ept-registers.ts';
 export type { ExecuteRequest } from './execute-rights.ts';
 export type { FaultReason } from './fault-reason.ts';
 export type {

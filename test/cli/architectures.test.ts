@@ -250,7 +250,7 @@ describe('the command, on tables of other architectures', () => {
       ['--reg', 'satp=0x8000000000000100', '--paging', 'x86-4level'],
       /Cannot use --paging x86-4level with satp/,
     );
-    refused(['--reg', 'eptp=0x1000'], /it says 1 levels/);
+    refused(['--reg', 'eptp=0x1000'], /EPTP bits 5:3 say 1 levels/);
     refused(['--reg', 'nonsense=1'], /Cannot use register nonsense/);
     const other = cli(['walk', file, '0x4010', '--cr3', String(ROOT), '--paging', 'riscv-sv39']);
     assert.equal(other.status, 0, other.stderr);

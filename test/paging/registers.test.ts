@@ -3,6 +3,12 @@ import { describe, it } from 'node:test';
 import { GuestMemory } from '../../src/core/index.ts';
 import {
   describeTranslation,
+  EPT_4LEVEL,
+  EPT_5LEVEL,
+  eptModeFromPointer,
+  NPT_4LEVEL,
+  NPT_5LEVEL,
+  nptModeFromRegisters,
   type PagingRegisters,
   pagingModeFromRegisters,
   Translator,
@@ -177,5 +183,34 @@ describe('the formats', () => {
       });
     }
     assert.throws(() => new Translator({ memory, format: X86_4LEVEL, root: -1n }), { code: 'invalid' });
+  });
+});
+
+describe('registers of second stages', () => {
+  it('T1 T4: the EPTP, field by field', () => {
+    const mode = eptModeFromPointer(0x000f_ffff_ffff_f01en);
+    assert.deepEqual(
+      [mode.format, mode.root, mode.memoryType, mode.marking, mode.controls],
+      [EPT_4LEVEL, 0x000f_ffff_ffff_f000n, 6, 'off', { supervisorShadowStacks: false }],
+    );
+    assert.equal(eptModeFromPointer(0x20).format, EPT_5LEVEL);
+    assert.equal(eptModeFromPointer(0x18, { modeBasedExecute: true }).name, 'ept-4level-mbec');
+    assert.equal(eptModeFromPointer(0x58).marking, 'update');
+    assert.equal(eptModeFromPointer(0x98).controls.supervisorShadowStacks, true);
+    for (const length of [0n, 1n, 2n, 5n, 6n, 7n]) {
+      const { name, format, reason } = eptModeFromPointer(length << 3n);
+      assert.deepEqual(
+        [name, format, reason],
+        ['reserved', undefined, `EPTP bits 5:3 say ${length + 1n} levels`],
+      );
+    }
+    assert.equal(eptModeFromPointer(2n ** 64n - 1n).root, 0x000f_ffff_ffff_f000n);
+  });
+
+  it('T1 T3: nCR3, under a host of four or five levels', () => {
+    const four = nptModeFromRegisters({ ncr3: 0xfff0_0000_1234_5fffn });
+    assert.deepEqual([four.format, four.root, four.controls], [NPT_4LEVEL, 0x1234_5000n, { nxe: true }]);
+    const five = nptModeFromRegisters({ ncr3: 0, cr4: 1n << 12n, efer: 0 });
+    assert.deepEqual([five.format, five.controls], [NPT_5LEVEL, { nxe: false }]);
   });
 });

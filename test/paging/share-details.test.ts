@@ -12,6 +12,7 @@ import {
   map,
   merge,
   prepareTables,
+  protect,
   RISCV_SV39,
   RISCV_SV39X4,
   RISCV_SV48,
@@ -277,6 +278,35 @@ describe('prepareTables, in detail', () => {
     unmap(first, { format, gva: BigInt(2 ** 39), length: 2 ** 39 });
     assert.throws(() => prepareTables(first, { format, gva: 0n, length: HUGE }), { code: 'shared' });
     assert.equal(prepareTables(first, { format, gva: 0n, length: HUGE, changeShared: true }).tables, 1);
+  });
+});
+
+describe('what tables above say of pages, in detail', () => {
+  it('T7: a page is global where a table above says so, at any level (RISC-V), and its neighbour is not', () => {
+    const format = RISCV_SV48;
+    // The last page below an entry of each level but the last, and the first page below the next one.
+    for (const [depth, span] of [2 ** 39, HUGE, LARGE].entries()) {
+      for (const which of [0, 1]) {
+        const { first } = setUp(format);
+        const seam = BigInt(5 * 2 ** 39 + 3 * HUGE + 7 * LARGE);
+        const second = (seam / BigInt(span)) * BigInt(span);
+        const gva = second - 0x1000n;
+        map(first, { format, gva, gpa: 0, length: 0x2000 });
+        const page = which === 0 ? gva : second;
+        const above = new Translator({ tables: first, format }).translate(page).levels[depth];
+        assert(above !== undefined);
+        first.writeEntry(above.entryAddress, above.entry | 0x20n, 8);
+        const { invalidations } = protect(first, { format, gva, length: 0x2000, write: true });
+        assert.deepEqual(
+          invalidations.map(({ gva: at, size, global }) => [at, size, global]),
+          [
+            [gva, 0x1000, which === 0],
+            [second, 0x1000, which === 1],
+          ],
+          `${depth} ${which}`,
+        );
+      }
+    }
   });
 });
 

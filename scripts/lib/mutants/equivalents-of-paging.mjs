@@ -5,6 +5,32 @@
  */
 export const EQUIVALENTS_OF_PAGING = [
   {
+    file: 'src/paging/table-editor.ts',
+    why: 'only what the entry says is asked for, which is the same in a table that is in use and in one that is not yet',
+    changes: [
+      [
+        'const slot = this.slot(at, table, true, tableBase, Math.floor((base - tableBase) / at.tableSpan));',
+        'true',
+        'false',
+      ],
+      ['const slot = this.slot(level, table, true, base, index);', 'true', 'false'],
+      [
+        'if (this.slot(level, table, true, base, index).verdict !== NOT_PRESENT) return false;',
+        'true',
+        'false',
+      ],
+    ],
+  },
+  {
+    file: 'src/paging/table-editor.ts',
+    why: 'what was found out last is kept to spare the way down from the root; no table has the first key',
+    changes: [
+      ['private globalAbove = false;', 'false', 'true'],
+      ['return inheritedLo !== 0 && this.inheritsGlobal(level, base);', 'inheritedLo !== 0', 'true'],
+      ['if (key === this.globalKey) return this.globalAbove;', 'key === this.globalKey', 'false'],
+    ],
+  },
+  {
     file: 'src/paging/entry-codec.ts',
     why: 'a shift counts modulo 32',
     changes: [

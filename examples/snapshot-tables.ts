@@ -13,8 +13,8 @@ import {
   isPagingError,
   map,
   mappings,
-  protect,
   Translator,
+  unmap,
   VirtualMemory,
   X86_4LEVEL,
 } from 'guestmem/paging';
@@ -44,10 +44,11 @@ const running = new VirtualMemory(
 running.writeAt(DATA + 0x0ffcn, new TextEncoder().encode('state of the guest'));
 
 // 3. The snapshot: every mapped page once, and what was mapped how. Tables that point at each other cannot trap this: the
-// listing has a budget.
+// listing has a budget, and ends with a record that says so.
 const snapshot = GuestMemory.allocate(0x8_0000);
 const copies = new Map<number, number>();
-const ranges = [...mappings(new Translator({ memory: guest, format, root: prepared.rootTable() }))];
+const source = new Translator({ memory: guest, format, root: prepared.rootTable() });
+const ranges = [...mappings(source, { expandAliases: true })];
 const tables = new GuestTables(snapshot, { frames: new FrameRange(0x4_0000, 0x4_0000) });
 createRoot(tables, format);
 for (const range of ranges) {
@@ -58,13 +59,14 @@ for (const range of ranges) {
     const copy = copies.get(gpa + offset) ?? copies.size * PAGE;
     if (!copies.has(gpa + offset)) snapshot.copyFrom(guest, gpa + offset, copy, PAGE);
     copies.set(gpa + offset, copy);
-    const { execute } = rights;
+    const { execute, user } = rights;
     map(tables, {
       format,
       gva: gva + BigInt(offset),
       gpa: copy,
       length: PAGE,
       execute,
+      user,
       software: rights.write ? COPY_ON_WRITE : 0,
     });
   }
@@ -87,14 +89,9 @@ function write(gva: bigint, bytes: Uint8Array): void {
       if (found.kind !== 'mapped' || found.software !== COPY_ON_WRITE) throw error;
       // The copy, then the entry: another address, writable, and no longer marked.
       snapshot.copyFrom(snapshot, found.gpa, free, PAGE);
-      snapshot.writeU64(found.levels.at(-1)?.entryAddress ?? 0, BigInt(free) | 1n);
-      const { invalidations } = protect(tables, {
-        format,
-        gva: page,
-        length: PAGE,
-        write: true,
-        execute: false,
-      });
+      const { invalidations } = unmap(tables, { format, gva: page, length: PAGE });
+      const { user } = found.rights;
+      map(tables, { format, gva: page, gpa: free, length: PAGE, write: true, user });
       console.log(`Copied the page at 0x${page.toString(16)}; to invalidate: ${invalidations.length} range`);
       free += PAGE;
     }

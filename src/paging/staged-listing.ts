@@ -36,6 +36,8 @@ export class StagedListing implements IterableIterator<StagedMappingRecord> {
   private readonly first: MappingCursor;
   private readonly tables: ListedTables;
   private readonly pages: SecondStageRanges;
+  /** What is left to tell of tables that could not be read. */
+  private unread: UnreadableRange | undefined = undefined;
   /** The first stage's range that is being told, and how much of it was. */
   private range: MappedRange | undefined = undefined;
   private told = 0;
@@ -72,12 +74,14 @@ export class StagedListing implements IterableIterator<StagedMappingRecord> {
 
   next(): IteratorResult<StagedMappingRecord, undefined> {
     while (!this.ended) {
-      const { range } = this;
+      const { range, unread } = this;
       if (range !== undefined) return { done: false, value: this.piece(range) };
+      if (unread !== undefined) return { done: false, value: this.unreadable(unread) };
       const { value } = this.first.next();
       if (value === undefined) this.ended = true;
       else if (value.kind === 'mapped') this.range = value;
-      else return { done: false, value: value.kind === 'table-unreadable' ? this.unreadable(value) : value };
+      else if (value.kind === 'table-unreadable') this.unread = value;
+      else return { done: false, value };
     }
     return { done: true, value: undefined };
   }
@@ -109,11 +113,32 @@ export class StagedListing implements IterableIterator<StagedMappingRecord> {
     };
   }
 
-  /** An entry of the first stage that could not be read: the second stage refuses it, or its bytes are not there. */
+  /**
+   * Entries of the first stage that could not be read: the second stage refuses them, or their bytes are not there. Neighbours
+   * are one record as far as that is the same for the pages that they stand in.
+   */
   private unreadable(record: UnreadableRange): UnreadableRange | BudgetSpent {
-    if (this.tables.ranges.exhausted) return this.spentAt(record.gva);
+    const { compiled } = this.source.first;
+    const { tableSpan = 1 } = compiled.levels.find(({ format }) => format.level === record.level) ?? {};
+    const perEntry = tableSpan * PAGE;
     const secondStage = this.tables.whyNot(record.address);
-    return secondStage === undefined ? record : { ...record, secondStage };
+    let address = record.address;
+    // The first entry may have been cut by what was asked for.
+    let size = -Number(record.gva % BigInt(perEntry));
+    do {
+      const entries = (PAGE - (address % PAGE)) / compiled.format.entrySize;
+      address += entries * compiled.format.entrySize;
+      size += entries * perEntry;
+    } while (
+      size < record.size &&
+      this.tables.whyNot(address) === secondStage &&
+      !this.tables.ranges.exhausted
+    );
+    if (this.tables.ranges.exhausted) return this.spentAt(record.gva);
+    const left = record.size - size;
+    this.unread = left > 0 ? { ...record, gva: record.gva + BigInt(size), size: left, address } : undefined;
+    const told = { ...record, size: Math.min(size, record.size) };
+    return secondStage === undefined ? told : { ...told, secondStage };
   }
 
   private spentAt(gva: bigint): BudgetSpent {

@@ -258,6 +258,32 @@ describe('listing through two stages', () => {
     accessedDirty: 'off',
   };
 
+  it('T6 T2: tables that stand side by side and are refused for different reasons are told apart', () => {
+    const [second] = SECONDS;
+    assert(second !== undefined);
+    // The table for the first 2 MiB may not be marked, where to read a table is to write it; the next one is not there.
+    const { both } = machineOf({
+      second,
+      places: Array.from({ length: PAGES }, (_, i) => [i, i === 3 ? 0 : i === 4 ? 3 : -1] as const),
+      entries: [
+        [0, 0, 1, 7n],
+        [1, 0, 2, 7n],
+        [2, 0, 3, 7n],
+        [2, 1, 4, 7n],
+      ],
+      accessedDirty: 'update',
+    });
+    const unreadable = { kind: 'table-unreadable', level: 1 };
+    assert.deepEqual(list(both), [
+      { ...unreadable, gva: 0n, size: 0x20_0000, address: 0x3000, secondStage: 'rights' },
+      { ...unreadable, gva: 0x20_0000n, size: 0x20_0000, address: 0x4000, secondStage: 'not-present' },
+    ]);
+    assert.deepEqual(list(both, { first: 0x1f_f000n, last: 0x20_0fffn }), [
+      { ...unreadable, gva: 0x1f_f000n, size: 0x1000, address: 0x3ff8, secondStage: 'rights' },
+      { ...unreadable, gva: 0x20_0000n, size: 0x1000, address: 0x4000, secondStage: 'not-present' },
+    ]);
+  });
+
   it('T6: one range where both stages go on, and pieces where one of them does not', () => {
     const { memory, both } = machineOf(straight);
     const brief = (options?: MappingsOptions): unknown[] =>

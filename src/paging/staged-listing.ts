@@ -3,6 +3,7 @@ import { accessCode, accessFacts } from './access.ts';
 import type { AccessFacts, SecondStageAccess } from './architecture.ts';
 import { physical } from './bits.ts';
 import { type EntryReader, NO_WINDOW, storePhysical } from './entry-reader.ts';
+import type { Level } from './level.ts';
 import { type CursorOptions, MappingCursor, type WalkSource } from './mapping-cursor.ts';
 import type {
   BudgetSpent,
@@ -119,8 +120,8 @@ export class StagedListing implements IterableIterator<StagedMappingRecord> {
    */
   private unreadable(record: UnreadableRange): UnreadableRange | BudgetSpent {
     const { compiled } = this.source.first;
-    const { tableSpan = 1 } = compiled.levels.find(({ format }) => format.level === record.level) ?? {};
-    const perEntry = tableSpan * PAGE;
+    const level = compiled.levels.find(({ format }) => format.level === record.level) as Level;
+    const perEntry = level.tableSpan * PAGE;
     const secondStage = this.tables.whyNot(record.address);
     let address = record.address;
     // The first entry may have been cut by what was asked for.
